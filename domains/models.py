@@ -1,0 +1,70 @@
+"""The mirror of every host's domains: what was last reported, and when."""
+
+from datetime import datetime
+from typing import Self
+
+from django.db import models
+from django.db.models import Case, QuerySet, Value, When
+from django.utils import timezone
+
+from hosts.choices import Status
+from hosts.models import Host, status_expression
+
+from .choices import DomainState
+
+
+class DomainQuerySet(QuerySet["Domain"]):
+    def with_stale(self, now: datetime | None = None) -> Self:
+        """Annotate `stale`: the state is only the last one known, since its host no longer tells."""
+        return self.annotate(host_status=status_expression("host__", now)).annotate(
+            stale=Case(
+                When(host_status=Status.ONLINE, missing_since__isnull=True, then=Value(False)),
+                default=Value(True),
+                output_field=models.BooleanField(),
+            )
+        )
+
+    def present(self) -> Self:
+        return self.filter(missing_since__isnull=True)
+
+
+class Domain(models.Model):
+    """A virtual machine on one host. After an offline migration the same `uuid` lives on two hosts.
+
+    `memory` and `max_memory` are bytes; `reason` is libvirt's word for why it is in its state.
+    """
+
+    host = models.ForeignKey(Host, models.CASCADE, related_name="+")
+    uuid = models.UUIDField()
+    name = models.CharField(max_length=255)
+    libvirt_id = models.IntegerField(null=True, blank=True)
+    state = models.CharField(max_length=12, choices=DomainState, default=DomainState.UNKNOWN)
+    reason = models.CharField(max_length=40, blank=True)
+    vcpus = models.PositiveIntegerField(default=0)
+    memory = models.PositiveBigIntegerField(default=0)
+    max_memory = models.PositiveBigIntegerField(default=0)
+    persistent = models.BooleanField(default=True)
+    autostart = models.BooleanField(default=False)
+    has_managed_save = models.BooleanField(default=False)
+    title = models.CharField(max_length=255, blank=True)
+    description = models.TextField(blank=True)
+    tags = models.JSONField(default=list, blank=True)
+    first_seen = models.DateTimeField(default=timezone.now)
+    last_seen = models.DateTimeField(default=timezone.now)
+    missing_since = models.DateTimeField(null=True, blank=True)
+
+    # Disks, interfaces, graphics ... of the last look at this domain alone, and when that was.
+    details = models.JSONField(default=dict, blank=True)
+    details_at = models.DateTimeField(null=True, blank=True)
+
+    stale: bool  # annotated by DomainQuerySet.with_stale()
+
+    objects = DomainQuerySet.as_manager()
+
+    class Meta:
+        ordering = ["name", "id"]
+        constraints = [models.UniqueConstraint(fields=["host", "uuid"], name="one_row_per_domain_and_host")]
+        indexes = [models.Index(fields=["state"]), models.Index(fields=["name"])]
+
+    def __str__(self) -> str:
+        return self.name

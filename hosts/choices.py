@@ -1,0 +1,37 @@
+"""The words a host is described with."""
+
+from datetime import timedelta
+
+from django.db.models import TextChoices
+from django.utils.translation import gettext_lazy as _
+
+DAEMON_PORT = 16510
+STALE_AFTER = timedelta(seconds=30)
+OFFLINE_AFTER = timedelta(seconds=120)
+STALE_AFTER_MISSED_PROBES = 2
+
+
+class Trust(TextChoices):
+    """How far a found daemon has come on its way to an owned host."""
+
+    FOUND = "found", _("Found")
+    PENDING = "pending", _("Waiting for approval")
+    OWNED = "owned", _("Owned")
+    DENIED = "denied", _("Denied")
+    RETIRED = "retired", _("Retired")
+
+
+class Status(TextChoices):
+    """How fresh the last proof of life is. Derived from its age, never stored."""
+
+    ONLINE = "online", _("Online")
+    STALE = "stale", _("Stale")
+    OFFLINE = "offline", _("Offline")
+    UNKNOWN = "unknown", _("Unknown")
+
+
+class Approval(TextChoices):
+    """What happens to a host that proves a join key."""
+
+    AUTO = "auto", _("At once")
+    PENDING = "pending", _("After approval")

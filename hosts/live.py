@@ -1,0 +1,46 @@
+"""Live events: what changed, by type and id, never the data itself.
+
+A browser that hears of a change fetches again what it shows, and the ordinary permission check decides. Delivery is at
+most once, so a failure to publish is logged and harms nothing: pages also work by request.
+"""
+
+import logging
+from typing import Literal, TypedDict
+
+from asgiref.sync import async_to_sync
+from channels.layers import get_channel_layer
+from django.db import transaction
+from django_redis import get_redis_connection
+from redis.exceptions import RedisError
+
+logger = logging.getLogger(__name__)
+
+EventType = Literal["host.changed", "domain.changed", "domains.changed", "crawl.changed", "range.changed"]
+FLEET = "fleet"
+CRAWLS = "crawls"
+SEQUENCE_KEY = "virshmanager:live:sequence"
+
+
+class Event(TypedDict):
+    """A message of a Channels group. `sequence` grows by one for each event of the server."""
+
+    type: Literal["live.event"]
+    event: EventType
+    id: int
+    sequence: int
+
+
+def publish(event: EventType, id: int, *groups: str) -> None:  # noqa: A002 -- the field's name on the wire
+    """Tell `groups` (default: the fleet) after the running transaction has been committed."""
+    transaction.on_commit(lambda: _send(event, id, groups or (FLEET,)))
+
+
+def _send(event: EventType, id: int, groups: tuple[str, ...]) -> None:  # noqa: A002
+    try:
+        sequence = int(get_redis_connection().incr(SEQUENCE_KEY))
+        message = Event(type="live.event", event=event, id=id, sequence=sequence)
+        send = async_to_sync(get_channel_layer().group_send)
+        for group in groups:
+            send(group, message)
+    except (RedisError, OSError) as error:
+        logger.warning("Live event %s %s was not published: %s", event, id, error)

@@ -1,0 +1,195 @@
+"""What the manager knows of each hypervisor, and the keys by which hypervisors join."""
+
+import uuid
+from datetime import datetime
+from typing import Self
+
+from django.db import models
+from django.db.models import Case, F, Q, QuerySet, Value, When
+from django.utils import timezone
+
+from .choices import (
+    DAEMON_PORT,
+    OFFLINE_AFTER,
+    STALE_AFTER,
+    STALE_AFTER_MISSED_PROBES,
+    Approval,
+    Status,
+    Trust,
+)
+
+
+def status_expression(prefix: str = "", now: datetime | None = None) -> Case:
+    """The status of a host as SQL, so that a stopped worker cannot leave a host `online` for ever.
+
+    `prefix` reaches a host from a related model, as in `host__`.
+    """
+    now = now or timezone.now()
+
+    def where(**conditions: object) -> Q:
+        return Q(**{f"{prefix}{name}": value for name, value in conditions.items()})
+
+    return Case(
+        When(where(last_seen__isnull=True) | where(trust__in=[Trust.DENIED, Trust.RETIRED]), Value(Status.UNKNOWN)),
+        When(where(last_seen__lt=now - OFFLINE_AFTER), Value(Status.OFFLINE)),
+        When(
+            where(last_seen__lt=now - STALE_AFTER) | where(missed_probes__gte=STALE_AFTER_MISSED_PROBES),
+            Value(Status.STALE),
+        ),
+        default=Value(Status.ONLINE),
+        output_field=models.CharField(),
+    )
+
+
+class HostQuerySet(QuerySet["Host"]):
+    def with_status(self, now: datetime | None = None) -> Self:
+        return self.annotate(status=status_expression(now=now))
+
+    def owned(self) -> Self:
+        return self.filter(trust=Trust.OWNED)
+
+    def waiting(self) -> Self:
+        return self.filter(trust__in=[Trust.FOUND, Trust.PENDING])
+
+
+class Host(models.Model):
+    """A daemon with an identity. `uuid` is derived from its key: the identity is never an address.
+
+    `address` and `port` are where it last proved that identity. Sizes are bytes.
+    """
+
+    uuid = models.UUIDField(unique=True)
+    hostname = models.CharField(max_length=255, blank=True)
+    address = models.GenericIPAddressField()
+    port = models.PositiveIntegerField(default=DAEMON_PORT)
+    trust = models.CharField(max_length=10, choices=Trust, default=Trust.FOUND)
+    # Why it is not well, as a stable word (a problem type) and in plain words. Empty when all is well.
+    problem = models.CharField(max_length=40, blank=True)
+    reason = models.TextField(blank=True)
+    first_seen = models.DateTimeField(default=timezone.now)
+    last_seen = models.DateTimeField(null=True, blank=True)
+    missed_probes = models.PositiveIntegerField(default=0)
+
+    # Trust: what was seen and signed.
+    public_key_sha256 = models.CharField(max_length=64, blank=True)
+    certificate_serial = models.CharField(max_length=50, blank=True)
+    certificate_expires_at = models.DateTimeField(null=True, blank=True)
+    join_key = models.ForeignKey("JoinKey", models.SET_NULL, null=True, blank=True, related_name="hosts")
+    owned_at = models.DateTimeField(null=True, blank=True)
+
+    # Inventory, as the daemon last told it.
+    inventory_at = models.DateTimeField(null=True, blank=True)
+    listed_at = models.DateTimeField(null=True, blank=True, help_text="When its domains were last listed.")
+    daemon_version = models.CharField(max_length=50, blank=True)
+    features = models.JSONField(default=list, blank=True)
+    machine_id = models.CharField(max_length=64, blank=True)
+    boot_id = models.CharField(max_length=64, blank=True)
+    libvirt_uuid = models.UUIDField(null=True, blank=True)
+    libvirt_uri = models.CharField(max_length=255, blank=True)
+    libvirt_version = models.CharField(max_length=50, blank=True)
+    libvirt_alive = models.BooleanField(null=True, blank=True)
+    libvirt_error = models.TextField(blank=True)
+    hypervisor = models.CharField(max_length=50, blank=True)
+    hypervisor_version = models.CharField(max_length=50, blank=True)
+    cpus = models.PositiveIntegerField(null=True, blank=True)
+    cpu_model = models.CharField(max_length=255, blank=True)
+    memory = models.PositiveBigIntegerField(null=True, blank=True)
+    memory_free = models.PositiveBigIntegerField(null=True, blank=True)
+    load = models.JSONField(default=list, blank=True)
+
+    status: str  # annotated by HostQuerySet.with_status()
+
+    objects = HostQuerySet.as_manager()
+
+    class Meta:
+        ordering = ["hostname", "address", "id"]
+        indexes = [models.Index(fields=["trust", "last_seen"]), models.Index(fields=["address"])]
+
+    def __str__(self) -> str:
+        return self.hostname or self.address
+
+    @property
+    def libvirt(self) -> dict[str, object]:
+        return {
+            "uri": self.libvirt_uri,
+            "version": self.libvirt_version,
+            "hypervisor": self.hypervisor,
+            "alive": self.libvirt_alive,
+        }
+
+
+class HostAddress(models.Model):
+    """An address at which a host proved its identity. One address and port prove one host at a time."""
+
+    host = models.ForeignKey(Host, models.CASCADE, related_name="addresses")
+    ip = models.GenericIPAddressField()
+    port = models.PositiveIntegerField(default=DAEMON_PORT)
+    proved_at = models.DateTimeField(default=timezone.now)
+
+    class Meta:
+        ordering = ["-proved_at"]
+        constraints = [models.UniqueConstraint(fields=["ip", "port"], name="one_host_per_address_and_port")]
+
+    def __str__(self) -> str:
+        return f"{self.ip} port {self.port}"
+
+
+class QuarantinedKey(models.Model):
+    """A public key that claimed or tried what it could not prove. It is shown, and not spoken to again."""
+
+    public_key_sha256 = models.CharField(max_length=64, unique=True)
+    claimed_uuid = models.UUIDField(null=True, blank=True)
+    ip = models.GenericIPAddressField()
+    problem = models.CharField(max_length=40)
+    reason = models.TextField()
+    first_seen = models.DateTimeField(default=timezone.now)
+    last_seen = models.DateTimeField(default=timezone.now)
+
+    class Meta:
+        ordering = ["-last_seen"]
+
+    def __str__(self) -> str:
+        return f"{self.public_key_sha256[:16]} at {self.ip}: {self.problem}"
+
+
+class JoinKeyQuerySet(QuerySet["JoinKey"]):
+    def usable(self, now: datetime | None = None) -> Self:
+        return self.filter(
+            Q(max_uses__isnull=True) | Q(uses__lt=F("max_uses")),
+            revoked_at__isnull=True,
+            expires_at__gt=now or timezone.now(),
+        )
+
+
+class JoinKey(models.Model):
+    """A secret by which new hosts prove that they are ours. Only a key derived from the secret is kept."""
+
+    id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
+    label = models.CharField(max_length=100, blank=True)
+    derived_key = models.BinaryField(max_length=32, editable=False)
+    cidrs = models.JSONField(default=list, blank=True, help_text="Networks it may be used from; empty: any.")
+    approve = models.CharField(max_length=10, choices=Approval, default=Approval.AUTO)
+    max_uses = models.PositiveIntegerField(null=True, blank=True)
+    uses = models.PositiveIntegerField(default=0)
+    created_at = models.DateTimeField(default=timezone.now)
+    created_by = models.ForeignKey("auth.User", models.SET_NULL, null=True, blank=True, related_name="+")
+    expires_at = models.DateTimeField()
+    revoked_at = models.DateTimeField(null=True, blank=True)
+
+    objects = JoinKeyQuerySet.as_manager()
+
+    class Meta:
+        ordering = ["-created_at"]
+
+    def __str__(self) -> str:
+        return self.label or str(self.id)
+
+    @property
+    def state(self) -> str:
+        if self.revoked_at:
+            return "revoked"
+        if self.expires_at <= timezone.now():
+            return "expired"
+        if self.max_uses is not None and self.uses >= self.max_uses:
+            return "spent"
+        return "usable"

@@ -1,0 +1,20 @@
+"""The web application: HTTP by Django, WebSockets by Channels, for logged-in users of the same origin only."""
+
+import os
+
+from channels.auth import AuthMiddlewareStack
+from channels.routing import ProtocolTypeRouter, URLRouter
+from channels.security.websocket import AllowedHostsOriginValidator
+from django.core.asgi import get_asgi_application
+
+os.environ.setdefault("DJANGO_SETTINGS_MODULE", "virshmanager.settings")
+http = get_asgi_application()
+
+from .routing import websocket_urlpatterns  # noqa: E402 -- consumers need the apps to be loaded
+
+application = ProtocolTypeRouter(
+    {
+        "http": http,
+        "websocket": AllowedHostsOriginValidator(AuthMiddlewareStack(URLRouter(websocket_urlpatterns))),
+    }
+)

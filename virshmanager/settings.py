@@ -1,0 +1,255 @@
+"""Settings. Each comes from one environment variable and has a default; docs/settings.md describes them.
+
+All state lies in VIRSHMANAGER_HOME. A mistake raises ImproperlyConfigured with one clear line.
+"""
+
+import ipaddress
+from pathlib import Path
+from urllib.parse import quote, urlsplit
+
+import environ
+from django.core.exceptions import ImproperlyConfigured
+from django.core.management.utils import get_random_secret_key
+
+from virshmanager.state import private_folder, private_text
+
+BASE_DIR = Path(__file__).resolve().parent.parent
+env = environ.Env()
+
+
+def whole_number(name: str, default: int, low: int, high: int) -> int:
+    text = env.str(name, default=str(default))
+    if not text.isdecimal() or not low <= int(text) <= high:
+        raise ImproperlyConfigured(f"{name} must be a whole number from {low} to {high}, not {text!r}.")
+    return int(text)
+
+
+def listen_address() -> str:
+    text = env.str("VIRSHMANAGER_LISTEN", default="127.0.0.1")
+    try:
+        return str(ipaddress.ip_address(text))
+    except ValueError:
+        raise ImproperlyConfigured(f"VIRSHMANAGER_LISTEN must be an IP address, not {text!r}.") from None
+
+
+def public_url() -> str:
+    """Where people reach the server, when a TLS proxy stands before it."""
+    text = env.str("VIRSHMANAGER_URL", default="").rstrip("/")
+    if text and (urlsplit(text).scheme != "https" or not urlsplit(text).hostname):
+        raise ImproperlyConfigured(f"VIRSHMANAGER_URL must be an https:// address, not {text!r}.")
+    return text
+
+
+VIRSHMANAGER_HOME = private_folder(Path(env.str("VIRSHMANAGER_HOME", default=str(BASE_DIR / "var"))).absolute())
+VIRSHMANAGER_LISTEN = listen_address()
+VIRSHMANAGER_PORT = whole_number("VIRSHMANAGER_PORT", 8000, 1, 65535)
+VIRSHMANAGER_URL = public_url()
+VIRSHMANAGER_ADMIN_PASSWORD = env.str("VIRSHMANAGER_ADMIN_PASSWORD", default="")
+TLS_IN_FRONT = bool(VIRSHMANAGER_URL)
+if not TLS_IN_FRONT and not ipaddress.ip_address(VIRSHMANAGER_LISTEN).is_loopback:
+    raise ImproperlyConfigured(
+        f"VIRSHMANAGER_LISTEN={VIRSHMANAGER_LISTEN} is reachable by others, but nothing encrypts the connection: "
+        "put a TLS proxy before the server and set VIRSHMANAGER_URL=https://its.name, or listen on 127.0.0.1."
+    )
+
+SECRET_KEY = private_text(VIRSHMANAGER_HOME / "secret_key", get_random_secret_key)
+DEBUG = False
+PUBLIC_HOST = urlsplit(VIRSHMANAGER_URL).hostname or ""
+ALLOWED_HOSTS = ["localhost", "127.0.0.1", "[::1]", *filter(None, [PUBLIC_HOST])]
+if ipaddress.ip_address(VIRSHMANAGER_LISTEN).is_loopback and VIRSHMANAGER_LISTEN not in ALLOWED_HOSTS:
+    ALLOWED_HOSTS.append(VIRSHMANAGER_LISTEN)
+CSRF_TRUSTED_ORIGINS = [VIRSHMANAGER_URL] if VIRSHMANAGER_URL else []
+
+INSTALLED_APPS = [
+    "django.contrib.admin",
+    "django.contrib.auth",
+    "django.contrib.contenttypes",
+    "django.contrib.sessions",
+    "django.contrib.messages",
+    "whitenoise.runserver_nostatic",
+    "django.contrib.staticfiles",
+    "allauth",
+    "allauth.account",
+    "rest_framework",
+    "django_filters",
+    "drf_spectacular",
+    "drf_spectacular_sidecar",
+    "knox",
+    "channels",
+    "django_htmx",
+    "django_celery_beat",
+    "virshmanager",
+    "access",
+    "hosts",
+    "discovery",
+    "domains",
+]
+
+MIDDLEWARE = [
+    "django.middleware.security.SecurityMiddleware",
+    "whitenoise.middleware.WhiteNoiseMiddleware",
+    "django.contrib.sessions.middleware.SessionMiddleware",
+    "django.middleware.locale.LocaleMiddleware",
+    "django.middleware.common.CommonMiddleware",
+    "django.middleware.csrf.CsrfViewMiddleware",
+    "django.contrib.auth.middleware.AuthenticationMiddleware",
+    "access.middleware.LoginRequiredMiddleware",
+    "django.contrib.messages.middleware.MessageMiddleware",
+    "django.middleware.clickjacking.XFrameOptionsMiddleware",
+    "allauth.account.middleware.AccountMiddleware",
+    "django_htmx.middleware.HtmxMiddleware",
+]
+
+ROOT_URLCONF = "virshmanager.urls"
+ASGI_APPLICATION = "virshmanager.asgi.application"
+
+TEMPLATES = [
+    {
+        "BACKEND": "django.template.backends.django.DjangoTemplates",
+        "DIRS": [BASE_DIR / "templates"],
+        "APP_DIRS": True,
+        "OPTIONS": {
+            "context_processors": [
+                "django.template.context_processors.request",
+                "django.contrib.auth.context_processors.auth",
+                "django.contrib.messages.context_processors.messages",
+            ],
+        },
+    },
+]
+
+
+def database() -> dict[str, object]:
+    """SQLite in WAL mode by default; a write waits for its turn up to 20 s before it gives up."""
+    default = "sqlite:///" + quote(str(VIRSHMANAGER_HOME / "db.sqlite3"))
+    try:
+        config: dict[str, object] = env.db_url("DATABASE_URL", default=default)
+    except (ValueError, ImproperlyConfigured):
+        raise ImproperlyConfigured("DATABASE_URL is not a database URL.") from None
+    engine = str(config.get("ENGINE", ""))
+    if engine.endswith("sqlite3"):
+        config["OPTIONS"] = {
+            "timeout": 20,
+            "transaction_mode": "IMMEDIATE",
+            "init_command": "PRAGMA journal_mode=WAL; PRAGMA synchronous=NORMAL;",
+        }
+    elif not engine.endswith("postgresql"):
+        raise ImproperlyConfigured("DATABASE_URL must start with sqlite:/// or postgresql://.")
+    return config
+
+
+DATABASES = {"default": database()}
+DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
+
+REDIS_URL = env.str("REDIS_URL", default=f"unix://{VIRSHMANAGER_HOME / 'redis.sock'}")
+if urlsplit(REDIS_URL).scheme not in {"redis", "rediss", "unix"}:
+    raise ImproperlyConfigured("REDIS_URL must start with redis://, rediss:// or unix://.")
+REDIS_TIMEOUTS = {"socket_timeout": 5, "socket_connect_timeout": 2}
+CACHES = {
+    "default": {
+        "BACKEND": "django_redis.cache.RedisCache",
+        "LOCATION": REDIS_URL,
+        "KEY_PREFIX": "virshmanager",
+        "OPTIONS": {"CONNECTION_POOL_KWARGS": REDIS_TIMEOUTS},
+    }
+}
+CHANNEL_LAYERS = {
+    "default": {
+        "BACKEND": "channels_redis.pubsub.RedisPubSubChannelLayer",
+        "CONFIG": {"hosts": [REDIS_URL], "prefix": "virshmanager"},
+    }
+}
+
+# Kombu names a Unix socket in its own way.
+CELERY_BROKER_URL = REDIS_URL.replace("unix://", "redis+socket://", 1)
+CELERY_BROKER_TRANSPORT_OPTIONS = {"visibility_timeout": 3600, "global_keyprefix": "virshmanager-"}
+CELERY_BROKER_CONNECTION_RETRY_ON_STARTUP = True
+CELERY_TASK_IGNORE_RESULT = True
+CELERY_TASK_STORE_ERRORS_EVEN_IF_IGNORED = False
+CELERY_WORKER_POOL = "threads"
+CELERY_WORKER_CONCURRENCY = 8
+CELERY_WORKER_PREFETCH_MULTIPLIER = 1
+CELERY_BEAT_SCHEDULER = "django_celery_beat.schedulers:DatabaseScheduler"
+CELERY_BEAT_MAX_LOOP_INTERVAL = 5
+CELERY_TIMEZONE = "UTC"
+
+AUTHENTICATION_BACKENDS = ["allauth.account.auth_backends.AuthenticationBackend"]
+AUTH_PASSWORD_VALIDATORS = [
+    {"NAME": f"django.contrib.auth.password_validation.{name}"}
+    for name in (
+        "UserAttributeSimilarityValidator",
+        "MinimumLengthValidator",
+        "CommonPasswordValidator",
+        "NumericPasswordValidator",
+    )
+]
+ACCOUNT_ADAPTER = "access.adapter.AccountAdapter"
+ACCOUNT_LOGIN_METHODS = {"username"}
+ACCOUNT_SIGNUP_FIELDS = ["username*", "password1*", "password2*"]
+ACCOUNT_EMAIL_VERIFICATION = "none"
+ACCOUNT_LOGOUT_ON_GET = False
+LOGIN_URL = "account_login"
+LOGIN_REDIRECT_URL = "overview"
+LOGOUT_REDIRECT_URL = "account_login"
+
+REST_FRAMEWORK = {
+    "DEFAULT_AUTHENTICATION_CLASSES": [
+        "access.authentication.TokenAuthentication",
+        "rest_framework.authentication.SessionAuthentication",
+    ],
+    "DEFAULT_PERMISSION_CLASSES": ["access.permissions.IsAdministrator"],
+    "DEFAULT_RENDERER_CLASSES": [
+        "rest_framework.renderers.JSONRenderer",
+        "rest_framework.renderers.BrowsableAPIRenderer",
+    ],
+    "DEFAULT_PARSER_CLASSES": ["rest_framework.parsers.JSONParser"],
+    "DEFAULT_PAGINATION_CLASS": "virshmanager.paging.Pages",
+    "DEFAULT_FILTER_BACKENDS": [
+        "django_filters.rest_framework.DjangoFilterBackend",
+        "rest_framework.filters.SearchFilter",
+        "rest_framework.filters.OrderingFilter",
+    ],
+    "DEFAULT_SCHEMA_CLASS": "drf_spectacular.openapi.AutoSchema",
+    "EXCEPTION_HANDLER": "virshmanager.errors.problem_response",
+}
+SPECTACULAR_SETTINGS = {
+    "TITLE": "VirshManager",
+    "DESCRIPTION": "Every libvirt hypervisor on your networks, and its virtual machines.",
+    "VERSION": "1",
+    "SERVE_INCLUDE_SCHEMA": False,
+    "SCHEMA_PATH_PREFIX": "/api/",
+    "SWAGGER_UI_DIST": "SIDECAR",
+    "SWAGGER_UI_FAVICON_HREF": "SIDECAR",
+    "SERVE_PERMISSIONS": ["access.permissions.IsAdministrator"],
+}
+REST_KNOX = {"TOKEN_TTL": None, "AUTO_REFRESH": False, "AUTH_HEADER_PREFIX": "Token", "TOKEN_LIMIT_PER_USER": None}
+
+LANGUAGE_CODE = "en"
+TIME_ZONE = "UTC"
+USE_TZ = True
+STATIC_URL = "static/"
+STATIC_ROOT = BASE_DIR / "build" / "staticfiles"
+STATICFILES_DIRS = [BASE_DIR / "static", BASE_DIR / "build" / "assets"]
+STORAGES = {
+    "staticfiles": {"BACKEND": "whitenoise.storage.CompressedManifestStaticFilesStorage"},
+}
+
+SESSION_COOKIE_SECURE = CSRF_COOKIE_SECURE = TLS_IN_FRONT
+SESSION_COOKIE_SAMESITE = CSRF_COOKIE_SAMESITE = "Lax"
+# Two servers on one machine must not log each other's users out.
+SESSION_COOKIE_NAME = f"virshmanager_{VIRSHMANAGER_PORT}_session"
+CSRF_COOKIE_NAME = f"virshmanager_{VIRSHMANAGER_PORT}_csrf"
+SECURE_CONTENT_TYPE_NOSNIFF = True
+SECURE_REFERRER_POLICY = "same-origin"
+X_FRAME_OPTIONS = "DENY"
+if TLS_IN_FRONT:
+    SECURE_PROXY_SSL_HEADER = ("HTTP_X_FORWARDED_PROTO", "https")
+    SECURE_HSTS_SECONDS = 31536000
+
+LOGGING = {
+    "version": 1,
+    "disable_existing_loggers": False,
+    "formatters": {"plain": {"format": "{asctime} {levelname} {name}: {message}", "style": "{"}},
+    "handlers": {"console": {"class": "logging.StreamHandler", "formatter": "plain"}},
+    "root": {"handlers": ["console"], "level": env.str("VIRSHMANAGER_LOG_LEVEL", default="INFO").upper()},
+}
