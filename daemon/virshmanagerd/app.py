@@ -1,0 +1,90 @@
+"""The WSGI application of one daemon: from an environ to an answer.
+
+The peer comes in ``environ["virshmanagerd.peer"]``: only the engine that ended TLS can name it.
+"""
+
+from __future__ import annotations
+
+import http
+import logging
+import urllib.parse
+from typing import TYPE_CHECKING, Any
+
+from virshmanagerd import routes
+from virshmanagerd.routes import Access
+from virshmanagerd.web import Peer, Problem, Request, Response
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
+
+    from virshmanagerd.daemon import Daemon
+
+logger = logging.getLogger(__name__)
+
+PEER = "virshmanagerd.peer"
+MAX_QUERY_FIELDS = 16
+
+
+class Application:
+    """Routes, authorises and answers the requests to one daemon."""
+
+    def __init__(self, daemon: Daemon) -> None:
+        self._daemon = daemon
+
+    def __call__(self, environ: dict[str, Any], start_response: Callable[..., object]) -> Iterable[bytes]:
+        """Answer one request (PEP 3333)."""
+        response = self._respond(environ)
+        status = f"{response.status} {http.HTTPStatus(response.status).phrase}"
+        headers = {
+            "Content-Type": response.content_type,
+            "Content-Length": str(len(response.body)),
+            "Cache-Control": "no-store",
+            "X-Content-Type-Options": "nosniff",
+            **response.headers,
+        }
+        start_response(status, list(headers.items()))
+        return [response.body]
+
+    def _respond(self, environ: dict[str, Any]) -> Response:
+        try:
+            return self._dispatch(environ)
+        except Problem as problem:
+            return problem.response()
+        except Exception:  # a defect in one handler is an answer, not the end of the daemon
+            logger.exception("%s %r failed", environ["REQUEST_METHOD"], environ["PATH_INFO"])
+            return Problem("internal_error", 500, "The daemon's log says more.").response()
+
+    def _dispatch(self, environ: dict[str, Any]) -> Response:
+        route, params = routes.match(environ["REQUEST_METHOD"], environ["PATH_INFO"])
+        peer: Peer = environ[PEER]
+        authorise(self._daemon, route.access, peer)
+        request = Request(route.method, environ["PATH_INFO"], params, _query(environ), _body(environ), peer)
+        return route.handler(self._daemon, request)
+
+
+def authorise(daemon: Daemon, access: Access, peer: Peer) -> None:
+    """Refuse a peer that may not call a route, by its connection's certificate and the state of now.
+
+    Raises:
+        Problem: 403 ``not_owned``, or 401 ``server_not_proven``.
+    """
+    if peer.generation != daemon.trust.generation:
+        raise Problem("not_owned", 403, "The state of the host has changed: connect again.")
+    if access is Access.STRANGER or daemon.is_owner(peer):
+        return
+    if access is Access.OWNER:
+        raise Problem("not_owned", 403)
+    if not daemon.is_prover(peer):
+        raise Problem("server_not_proven", 401)
+
+
+def _query(environ: dict[str, Any]) -> dict[str, str]:
+    try:
+        return dict(urllib.parse.parse_qsl(environ.get("QUERY_STRING", ""), max_num_fields=MAX_QUERY_FIELDS))
+    except ValueError:
+        raise Problem("bad_request", 400, "The query has too many fields.") from None
+
+
+def _body(environ: dict[str, Any]) -> bytes:
+    body: Any = environ["wsgi.input"].read(int(environ.get("CONTENT_LENGTH") or 0))
+    return bytes(body)

@@ -1,0 +1,205 @@
+"""Keys and certificates: what the daemon shows, what it asks for, what it reads of a client.
+
+All keys are ECDSA P-256 and all signatures use SHA-256. Times are UTC.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+import hashlib
+import uuid
+from dataclasses import dataclass
+
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
+
+HOST_URI = "urn:virshmanager:host:"
+SERVER_URI = "urn:virshmanager:server:"
+HOST_DOMAIN = ".host.virshmanager.internal"
+SELF_SIGNED_FOR = dt.timedelta(days=3650)
+BACKDATED = dt.timedelta(hours=1)
+
+
+class CertificateError(Exception):
+    """A certificate or key that cannot be used; the text says why."""
+
+
+def now() -> dt.datetime:
+    """Return the time by which certificates and join keys are judged."""
+    return dt.datetime.now(dt.timezone.utc)
+
+
+def spki(key: ec.EllipticCurvePublicKey) -> bytes:
+    """Return the SubjectPublicKeyInfo of ``key`` in DER."""
+    return key.public_bytes(serialization.Encoding.DER, serialization.PublicFormat.SubjectPublicKeyInfo)
+
+
+def host_id(key: ec.EllipticCurvePublicKey) -> str:
+    """Derive the daemon's id from its public key: a version 8 UUID (RFC 9562) of its SHA-256."""
+    digest = bytearray(hashlib.sha256(spki(key)).digest()[:16])
+    digest[6] = digest[6] & 0x0F | 0x80
+    digest[8] = digest[8] & 0x3F | 0x80
+    return str(uuid.UUID(bytes=bytes(digest)))
+
+
+def new_key() -> ec.EllipticCurvePrivateKey:
+    """Make a host key."""
+    return ec.generate_private_key(ec.SECP256R1())
+
+
+def key_to_pem(key: ec.EllipticCurvePrivateKey) -> bytes:
+    """Return ``key`` as PKCS #8 in PEM, not encrypted."""
+    return key.private_bytes(
+        serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
+    )
+
+
+def key_from_pem(data: bytes) -> ec.EllipticCurvePrivateKey:
+    """Read a host key.
+
+    Raises:
+        CertificateError: when it is no P-256 key.
+    """
+    try:
+        key = serialization.load_pem_private_key(data, password=None)
+    except (ValueError, TypeError) as error:
+        raise CertificateError(f"this is no private key: {error}") from None
+    if not isinstance(key, ec.EllipticCurvePrivateKey) or not isinstance(key.curve, ec.SECP256R1):
+        raise CertificateError("the key is not ECDSA P-256")
+    return key
+
+
+def certificate_from_pem(text: str) -> x509.Certificate:
+    """Read one certificate.
+
+    Raises:
+        CertificateError: when ``text`` is no certificate in PEM.
+    """
+    try:
+        return x509.load_pem_x509_certificate(text.encode())
+    except ValueError:
+        raise CertificateError("this is no certificate in PEM") from None
+
+
+def certificate_to_pem(certificate: x509.Certificate) -> str:
+    """Return ``certificate`` in PEM."""
+    return certificate.public_bytes(serialization.Encoding.PEM).decode()
+
+
+def fingerprint(certificate: x509.Certificate) -> bytes:
+    """Return the SHA-256 of the certificate in DER."""
+    return certificate.fingerprint(hashes.SHA256())
+
+
+def host_names(daemon_id: str) -> x509.SubjectAlternativeName:
+    """Return the names that a host's certificate carries, and no others."""
+    return x509.SubjectAlternativeName(
+        [x509.UniformResourceIdentifier(HOST_URI + daemon_id), x509.DNSName(daemon_id + HOST_DOMAIN)]
+    )
+
+
+def subject(daemon_id: str) -> x509.Name:
+    """Return the subject of the host's certificates and requests."""
+    return x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, daemon_id)])
+
+
+def self_signed(key: ec.EllipticCurvePrivateKey) -> x509.Certificate:
+    """Make the certificate that an unclaimed host shows: it proves its key, and nothing else."""
+    name = subject(host_id(key.public_key()))
+    start = now() - BACKDATED
+    return (
+        x509.CertificateBuilder()
+        .subject_name(name)
+        .issuer_name(name)
+        .public_key(key.public_key())
+        .serial_number(x509.random_serial_number())
+        .not_valid_before(start)
+        .not_valid_after(start + SELF_SIGNED_FOR)
+        .add_extension(host_names(host_id(key.public_key())), critical=False)
+        .add_extension(x509.ExtendedKeyUsage([ExtendedKeyUsageOID.SERVER_AUTH]), critical=False)
+        .sign(key, hashes.SHA256())
+    )
+
+
+def signing_request(key: ec.EllipticCurvePrivateKey) -> x509.CertificateSigningRequest:
+    """Make the request for an owner's certificate. The owner takes the public key from it, no more."""
+    name = host_id(key.public_key())
+    return (
+        x509.CertificateSigningRequestBuilder()
+        .subject_name(subject(name))
+        .add_extension(host_names(name), critical=False)
+        .sign(key, hashes.SHA256())
+    )
+
+
+def usages(certificate: x509.Certificate) -> list[x509.ObjectIdentifier]:
+    """Return the extended key usages of ``certificate``, in its order.
+
+    Raises:
+        ValueError: when its extensions cannot be read.
+    """
+    try:
+        return list(certificate.extensions.get_extension_for_class(x509.ExtendedKeyUsage).value)
+    except x509.ExtensionNotFound:
+        return []
+
+
+def alternative_names(certificate: x509.Certificate) -> list[x509.GeneralName]:
+    """Return the subject alternative names of ``certificate``.
+
+    Raises:
+        ValueError: when its extensions cannot be read.
+    """
+    try:
+        return list(certificate.extensions.get_extension_for_class(x509.SubjectAlternativeName).value)
+    except x509.ExtensionNotFound:
+        return []
+
+
+@dataclass(frozen=True)
+class PeerCertificate:
+    """What counts of a client's certificate. That it chains to the CA is TLS's verdict."""
+
+    fingerprint: bytes
+    server_id: str | None
+    only_client: bool
+    not_before: dt.datetime
+    not_after: dt.datetime
+
+    @classmethod
+    def from_der(cls, der: bytes) -> PeerCertificate:
+        """Read a client certificate.
+
+        Raises:
+            CertificateError: when it cannot be read.
+        """
+        try:
+            certificate = x509.load_der_x509_certificate(der)
+            names = alternative_names(certificate)
+            only_client = usages(certificate) == [ExtendedKeyUsageOID.CLIENT_AUTH]
+        except (ValueError, x509.DuplicateExtension) as error:
+            raise CertificateError(str(error)) from None
+        return cls(
+            fingerprint=fingerprint(certificate),
+            server_id=_server_id(names),
+            only_client=only_client,
+            not_before=certificate.not_valid_before_utc,
+            not_after=certificate.not_valid_after_utc,
+        )
+
+    def server(self, at: dt.datetime) -> str | None:
+        """Return the id of the server that this certificate stands for at a time, or None for none."""
+        if self.only_client and self.not_before <= at <= self.not_after:
+            return self.server_id
+        return None
+
+
+def _server_id(names: list[x509.GeneralName]) -> str | None:
+    found = [
+        name.value.removeprefix(SERVER_URI)
+        for name in names
+        if isinstance(name, x509.UniformResourceIdentifier) and name.value.startswith(SERVER_URI)
+    ]
+    return found[0] if len(found) == 1 and found[0] else None

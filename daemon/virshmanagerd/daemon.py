@@ -1,0 +1,162 @@
+"""One host: its settings, its identity, who owns it, and the hypervisor behind it.
+
+Everything that a connection must know of trust is one immutable ``Trust``, replaced as a whole.
+Its generation grows whenever connections of before may no longer be believed.
+"""
+
+from __future__ import annotations
+
+import itertools
+import logging
+import ssl
+import threading
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from virshmanagerd import certificates, files, identity, tls
+from virshmanagerd.attempts import Attempts
+from virshmanagerd.joinkey import JoinFile, JoinKey
+from virshmanagerd.ownership import Owner, Ownership
+
+if TYPE_CHECKING:
+    from virshmanagerd.config import Config
+    from virshmanagerd.driver import Driver
+    from virshmanagerd.identity import Identity
+    from virshmanagerd.web import Peer
+
+logger = logging.getLogger(__name__)
+
+ENROL_BURST = 20
+ENROL_EVERY = 3.0
+
+
+@dataclass(frozen=True)
+class Trust:
+    """What connections are judged by. ``changed_by`` may still get the answer to its last request."""
+
+    generation: int
+    context: ssl.SSLContext
+    terms: tls.Terms
+    changed_by: int = 0
+
+
+class Daemon:
+    """One host, real or simulated. Its methods may be called from any thread."""
+
+    def __init__(self, config: Config, driver: Driver) -> None:
+        """Read the state directory, or make it.
+
+        Raises:
+            IdentityError: when key or identity cannot be read.
+            OwnershipError: when the owner's file is damaged.
+        """
+        self.config = config
+        self.driver = driver
+        self.attempts = Attempts(ENROL_BURST, ENROL_EVERY)
+        self._lock = threading.RLock()
+        self._key_file = config.state_dir / identity.KEY
+        self._join_file = JoinFile(config.join_file, config.state_dir)
+        self._generations = itertools.count(1)
+        self._load()
+
+    def _load(self) -> None:
+        self.identity: Identity = identity.load(self.config)
+        self._key_seen = files.signature(self._key_file)
+        self._key_pem = certificates.key_to_pem(self.identity.key)
+        self._self_signed = certificates.certificate_to_pem(certificates.self_signed(self.identity.key))
+        self.ownership = Ownership(self.config.state_dir / identity.OWNER)
+        if self.ownership.owner and self._join_file.read():
+            self._join_file.spend(self.ownership.owner.key_id)  # a crash came between storing and wiping
+        self.trust = self._trust(changed_by=0)
+
+    def join_key(self) -> JoinKey | None:
+        """Return the join key on this host, expired or not; None when owned."""
+        with self._lock:
+            return None if self.ownership.owner else self._join_file.read()
+
+    def usable_join_key(self) -> JoinKey | None:
+        """Return the join key by which this host can be enrolled now, or None."""
+        key = self.join_key()
+        return key if key and not key.expired(certificates.now()) else None
+
+    def is_owner(self, peer: Peer) -> bool:
+        """Say whether the peer is the owner's server, now."""
+        with self._lock:
+            owner = self.ownership.owner
+            return owner is not None and self._server(peer) == owner.server_id
+
+    def is_prover(self, peer: Peer) -> bool:
+        """Say whether the peer is the server whose proof is running."""
+        with self._lock:
+            enrolment = self.ownership.enrolment
+            return (
+                enrolment is not None
+                and peer.certificate is not None
+                and peer.certificate.fingerprint == enrolment.prover
+                and self._server(peer) == enrolment.server_id
+            )
+
+    def _server(self, peer: Peer) -> str | None:
+        if peer.certificate is None or peer.generation != self.trust.generation:
+            return None
+        return peer.certificate.server(certificates.now())
+
+    def proven_server(self, peer: Peer) -> str | None:
+        """Return the id of the server that TLS and its certificate prove the peer to be, or None."""
+        with self._lock:
+            return self._server(peer)
+
+    def begin_enrolment(self, peer: Peer, server_id: str, key: JoinKey) -> None:
+        """Wait for the proven peer to finish."""
+        with self._lock:
+            if peer.certificate is None:
+                raise ValueError("a stranger cannot enrol a host")
+            self.ownership.begin(peer.certificate.fingerprint, server_id, key.ca, key.key_id)
+            self._refresh(changed_by=0)
+
+    def become_owned(self, peer: Peer, owner: Owner) -> None:
+        """Store the owner, wipe the join key, and end all connections but the answer to ``peer``.
+
+        Raises:
+            OSError: when the owner cannot be stored; then nothing has changed.
+        """
+        with self._lock:
+            self.ownership.finish(owner)
+            self._join_file.spend(owner.key_id)
+            self._refresh(changed_by=peer.connection)
+            logger.info("this host is owned by the server %s now", owner.server_id)
+
+    def poll(self) -> None:
+        """Notice what time and other processes changed: a key expired or put here, a reset.
+
+        It never waits: while a request changes the state there is nothing to notice.
+
+        Raises:
+            IdentityError, OwnershipError: when the state directory was damaged; better no daemon then.
+        """
+        if not self._lock.acquire(blocking=False):
+            return
+        try:
+            if files.signature(self._key_file) != self._key_seen or self.ownership.changed_on_disk():
+                logger.warning("the state directory was changed from outside: it is read again")
+                self._load()
+            else:
+                self._refresh(changed_by=0)
+        finally:
+            self._lock.release()
+
+    def _refresh(self, *, changed_by: int) -> None:
+        if self._terms() != self.trust.terms:
+            self.trust = self._trust(changed_by=changed_by)
+
+    def _trust(self, *, changed_by: int) -> Trust:
+        terms = self._terms()
+        return Trust(next(self._generations), tls.make_context(terms), terms, changed_by)
+
+    def _terms(self) -> tls.Terms:
+        owner, enrolment = self.ownership.owner, self.ownership.enrolment
+        if owner:
+            return tls.Terms(self._key_pem, owner.certificate, owner.ca, demanded=True)
+        join_key = self.usable_join_key()
+        ca = enrolment.ca if enrolment else join_key.ca if join_key else None
+        return tls.Terms(self._key_pem, self._self_signed, ca)

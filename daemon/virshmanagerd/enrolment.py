@@ -1,0 +1,117 @@
+"""The arithmetic of enrolment, without state: what both ends compute, and what a host accepts.
+
+``fields`` joins values so that no two lists of values look alike; ``context`` binds a proof to both
+ends, both nonces, the key that the host shows in TLS, and the CA that will own it.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from cryptography import x509
+from cryptography.exceptions import InvalidSignature
+from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.kdf.hkdf import HKDF
+from cryptography.x509.oid import ExtendedKeyUsageOID
+
+from virshmanagerd import certificates
+from virshmanagerd.certificates import CertificateError
+
+if TYPE_CHECKING:
+    import datetime as dt
+
+    from virshmanagerd.identity import Identity
+
+NONCE_BYTES = 32
+SECRET_BYTES = 32
+
+
+def fields(*values: bytes) -> bytes:
+    """Concatenate values, each after its length in 4 bytes, big-endian."""
+    return b"".join(len(value).to_bytes(4, "big") + value for value in values)
+
+
+def join_key(secret: bytes) -> bytes:
+    """Derive the key of the proofs from a join key's secret (HKDF-SHA256, RFC 5869)."""
+    return HKDF(algorithm=hashes.SHA256(), length=32, salt=b"", info=b"virshmanager join 1").derive(secret)
+
+
+@dataclass(frozen=True)
+class Context:
+    """What a proof is bound to. ``host_spki`` and ``ca_spki`` are SHA-256 digests of public keys."""
+
+    method: str
+    server_id: str
+    daemon_id: str
+    server_nonce: bytes
+    daemon_nonce: bytes
+    host_spki: bytes
+    ca_spki: bytes
+
+    def encode(self) -> bytes:
+        """Return the bytes that go into a proof."""
+        return fields(
+            b"virshmanager-enrol-1",
+            self.method.encode(),
+            self.server_id.encode(),
+            self.daemon_id.encode(),
+            self.server_nonce,
+            self.daemon_nonce,
+            self.host_spki,
+            self.ca_spki,
+        )
+
+
+def host_proof(key: bytes, context: Context, csr_der: bytes) -> bytes:
+    """Return the host's proof: it knows the key, and asks for this certificate."""
+    message = fields(b"host") + context.encode() + fields(hashlib.sha256(csr_der).digest())
+    return hmac.new(key, message, "sha256").digest()
+
+
+def ca_spki(ca: x509.Certificate) -> bytes:
+    """Return the SHA-256 of the CA's public key.
+
+    Raises:
+        CertificateError: when it is not an ECDSA key.
+    """
+    key = ca.public_key()
+    if not isinstance(key, ec.EllipticCurvePublicKey):
+        raise CertificateError("the CA's key is not ECDSA")
+    return hashlib.sha256(certificates.spki(key)).digest()
+
+
+def check_host_certificate(
+    certificate: x509.Certificate, ca: x509.Certificate, identity: Identity, at: dt.datetime
+) -> None:
+    """Accept a certificate that ``ca`` made for this host: its key, its names, its use, valid now.
+
+    Raises:
+        CertificateError: with the first thing that is wrong.
+    """
+    try:
+        certificate.verify_directly_issued_by(ca)
+    except (ValueError, TypeError, InvalidSignature):
+        raise CertificateError("the certificate is not signed by the proven CA") from None
+    if certificate.public_key() != identity.key.public_key():
+        raise CertificateError("the certificate is for another key")
+    if not certificate.not_valid_before_utc <= at <= certificate.not_valid_after_utc:
+        raise CertificateError(
+            f"the certificate is not valid now: the clock of this host says {at:%F %T} UTC"
+        )
+    _check_extensions(certificate, identity.id)
+
+
+def _check_extensions(certificate: x509.Certificate, daemon_id: str) -> None:
+    try:
+        names = certificates.alternative_names(certificate)
+        usages = certificates.usages(certificate)
+    except (ValueError, x509.DuplicateExtension):
+        raise CertificateError("the extensions of the certificate cannot be read") from None
+    if set(names) != set(certificates.host_names(daemon_id)):
+        raise CertificateError("the certificate does not carry exactly the names of this host")
+    if usages != [ExtendedKeyUsageOID.SERVER_AUTH]:
+        raise CertificateError("the certificate is not for servers only")

@@ -1,0 +1,1 @@
+"""One function per route: ``(daemon, request) -> response``. Refusals are raised as ``Problem``."""

@@ -1,0 +1,64 @@
+"""The REST contract on one screen: every route, its handler, and who may call it."""
+
+from __future__ import annotations
+
+import enum
+import re
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+from virshmanagerd.daemon import Daemon
+from virshmanagerd.handlers import enrol, wellknown
+from virshmanagerd.web import Problem, Request, Response
+
+Handler = Callable[[Daemon, Request], Response]
+
+
+class Access(enum.Enum):
+    """Who may call a route."""
+
+    STRANGER = "anyone who can reach the port"
+    PROVER = "the server whose proof is running, or the owner"
+    OWNER = "the owner's server"
+
+
+@dataclass(frozen=True)
+class Route:
+    """One method on one path. ``{name}`` in the pattern matches one segment."""
+
+    method: str
+    pattern: str
+    handler: Handler
+    access: Access
+    regex: re.Pattern[str] = field(init=False, repr=False)
+
+    def __post_init__(self) -> None:
+        if not isinstance(self.access, Access):
+            raise TypeError(f"{self.method} {self.pattern} does not declare who may call it")
+        source = re.sub(r"\\{(\w+)\\}", r"(?P<\1>[^/]+)", re.escape(self.pattern))
+        object.__setattr__(self, "regex", re.compile(source))
+
+
+ROUTES: tuple[Route, ...] = (
+    Route("GET", "/.well-known/virshmanager", wellknown.get_identity, Access.STRANGER),
+    Route("POST", "/v1/enrol/join", enrol.join, Access.STRANGER),
+    Route("POST", "/v1/enrol/finish", enrol.finish, Access.PROVER),
+)
+
+
+def match(method: str, path: str, routes: tuple[Route, ...] = ROUTES) -> tuple[Route, dict[str, str]]:
+    """Find the route of a request, and the values of its path's parameters.
+
+    Raises:
+        Problem: 404 ``not_found``, or 405 ``method_not_allowed`` with ``Allow``.
+    """
+    allowed: list[str] = []
+    for route in routes:
+        found = route.regex.fullmatch(path)
+        if found and route.method == method:
+            return route, found.groupdict()
+        if found:
+            allowed.append(route.method)
+    if allowed:
+        raise Problem("method_not_allowed", 405, "", {"Allow": ", ".join(allowed)})
+    raise Problem("not_found", 404)

@@ -1,0 +1,116 @@
+"""What a handler takes and gives: requests, responses, and problems (RFC 9457)."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from virshmanagerd.certificates import PeerCertificate
+
+
+@dataclass(frozen=True)
+class Peer:
+    """Who is at the other end of a connection.
+
+    ``certificate`` is the client certificate that TLS has verified against the CA of the moment, or
+    None for a stranger. ``generation`` is the daemon's trust generation when the handshake began:
+    a peer of an older generation is nobody. ``connection`` names the connection in this process.
+    """
+
+    address: str
+    certificate: PeerCertificate | None = None
+    generation: int = 0
+    connection: int = 0
+
+
+@dataclass(frozen=True)
+class Request:
+    """One complete request. ``params`` come from the route's pattern, ``query`` from the URL."""
+
+    method: str
+    path: str
+    params: Mapping[str, str]
+    query: Mapping[str, str]
+    body: bytes
+    peer: Peer
+
+    def json(self) -> dict[str, Any]:
+        """Return the body as a JSON object.
+
+        Raises:
+            Problem: 400 ``bad_request`` when the body is not one JSON object.
+        """
+        try:
+            value = json.loads(self.body)
+        except (ValueError, RecursionError):
+            raise Problem("bad_request", 400, "The body is not JSON.") from None
+        if not isinstance(value, dict):
+            raise Problem("bad_request", 400, "The body is not a JSON object.")
+        return value
+
+
+@dataclass(frozen=True)
+class Response:
+    """One complete answer."""
+
+    status: int = 200
+    body: bytes = b""
+    content_type: str = "application/octet-stream"
+    headers: Mapping[str, str] = field(default_factory=dict)
+
+
+def json_response(obj: object, status: int = 200) -> Response:
+    """Answer with ``obj`` as JSON."""
+    return Response(status, json.dumps(obj).encode(), "application/json")
+
+
+TITLES: Mapping[str, str] = {
+    "already_owned": "The host is owned already",
+    "api_too_old": "The API version is too old",
+    "bad_certificate": "The certificate cannot be used",
+    "bad_csr": "The signing request cannot be used",
+    "bad_proof": "The proof is wrong",
+    "bad_request": "The request cannot be understood",
+    "hypervisor_busy": "The hypervisor did not answer in time",
+    "internal_error": "The daemon failed",
+    "invalid_xml": "The XML is not valid",
+    "join_key_expired": "The join key has expired",
+    "join_key_unknown": "The join key is unknown",
+    "libvirt_down": "libvirt does not answer",
+    "method_not_allowed": "The method is not allowed here",
+    "no_such_domain": "There is no such domain",
+    "not_found": "There is nothing here",
+    "not_owned": "Only the owner of the host may do this",
+    "not_supported": "The hypervisor does not support this",
+    "payload_too_large": "The request is too large",
+    "queue_full": "The daemon is busy",
+    "server_not_proven": "The server has not proven itself",
+    "too_many_attempts": "Too many attempts",
+    "wrong_state": "The state does not allow this",
+}
+
+
+class Problem(Exception):  # noqa: N818 - the field's name for it (RFC 9457)
+    """A refusal: a stable word, an HTTP status, and a sentence for a person.
+
+    ``type`` is one of the words in ``TITLES``; ``detail`` may differ from one occurrence to the next.
+    """
+
+    def __init__(
+        self, word: str, status: int, detail: str = "", headers: Mapping[str, str] | None = None
+    ) -> None:
+        super().__init__(word, status, detail)
+        self.type = word
+        self.status = status
+        self.title = TITLES[word]
+        self.detail = detail
+        self.headers = dict(headers or {})
+
+    def response(self) -> Response:
+        """Return the problem as ``application/problem+json``."""
+        body = {"type": self.type, "title": self.title, "status": self.status, "detail": self.detail}
+        return Response(self.status, json.dumps(body).encode(), "application/problem+json", self.headers)
