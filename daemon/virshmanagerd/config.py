@@ -30,7 +30,8 @@ class ConfigError(Exception):
 class Config:
     """The settings of one daemon.
 
-    ``machine_id_file`` is no setting: it is here so that one machine can play many.
+    ``machine_id_file`` and ``hostname`` (None: the system's) are no settings: they are here so that one
+    machine can play many.
     """
 
     listen: str = "0.0.0.0"  # noqa: S104 - the daemon is there to be found; strangers are refused by TLS
@@ -39,6 +40,7 @@ class Config:
     state_dir: Path = Path("/var/lib/virshmanagerd")
     join_file: Path = Path("/etc/virshmanager/join.json")
     machine_id_file: Path = Path("/etc/machine-id")
+    hostname: str | None = None
 
 
 SETTINGS = ("listen", "port", "uri", "state_dir", "join_file")

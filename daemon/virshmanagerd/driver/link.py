@@ -1,0 +1,152 @@
+"""Keeps a session to libvirt: opens it, notices its end, opens the next.
+
+Opening can block for ever, so it runs on a pool thread and nobody waits for it.
+"""
+
+from __future__ import annotations
+
+import functools
+import logging
+import random
+import threading
+import uuid
+from concurrent.futures import Future
+
+import libvirt
+
+from virshmanagerd.driver.calls import Calls, Limits
+from virshmanagerd.driver.eventloop import Timer
+from virshmanagerd.driver.session import Session
+from virshmanagerd.errors import LibvirtDown
+
+ENDED = "libvirt closed the connection"
+
+log = logging.getLogger(__name__)
+
+
+class Link:
+    """The way to one libvirt, which may be absent, come, go and come again."""
+
+    def __init__(self, uri: str, calls: Calls, limits: Limits) -> None:
+        self._uri = uri
+        self._calls = calls
+        self._limits = limits
+        self._lock = threading.RLock()  # a future that is done already calls back at once
+        self._session: Session | None = None
+        self._opening: Future[Session] | None = None
+        self._timer: Timer | None = None
+        self._failures = 0
+        self._running = False
+        self.error = "not connected yet"
+        self.epoch = str(uuid.uuid4())
+
+    def start(self) -> None:
+        """Begin to connect, and to reconnect from then on."""
+        with self._lock:
+            self._running = True
+            self._open()
+
+    def stop(self) -> None:
+        """Let go of the session and of all attempts."""
+        with self._lock:
+            self._running = False
+            self._opening = None
+            self._set_timer(None)
+            self._release()
+
+    def session(self) -> Session:
+        """The session of this moment. Raises LibvirtDown."""
+        session = self._session
+        if session is None:
+            raise LibvirtDown(self.error)
+        return session
+
+    def lost(self, session: Session) -> None:
+        """A call on this session was lost; the session goes before lost calls clog it."""
+        with self._lock:
+            session.lost += 1
+        if session.lost >= self._limits.lost_per_connection:
+            self.drop(session, "calls to libvirt do not return")
+
+    def drop(self, session: Session, reason: str) -> None:
+        """Replace a session that is of no use any more."""
+        with self._lock:
+            if self._session is session and self._running:
+                log.warning("the connection to %s ended: %s", self._uri, reason)
+                self.error = reason
+                self._release()
+                self._retry()
+
+    def _release(self) -> None:
+        session, self._session = self._session, None
+        if session is not None:
+            self._calls.start(session.retire)
+
+    def _open(self) -> None:
+        self._opening = self._calls.start(functools.partial(Session.open, self._uri, self._closed))
+        self._set_timer(Timer(self._limits.open, functools.partial(self._overdue, self._opening)))
+        self._opening.add_done_callback(self._opened)
+
+    def _opened(self, opening: Future[Session]) -> None:
+        if opening.cancelled():
+            return
+        error = opening.exception()
+        with self._lock:
+            if self._opening is not opening:  # stopped, or given up for a later attempt
+                if error is None:
+                    self._calls.start(opening.result().retire)
+                return
+            self._opening = None
+            if error is not None:
+                self._failed(_reason(error))
+            elif opening.result().ended:
+                self._failed(ENDED)
+            else:
+                self._connected(opening.result())
+
+    def _connected(self, session: Session) -> None:
+        self._set_timer(None)
+        self._failures = 0
+        self._session, self.epoch, self.error = session, session.epoch, ""
+        log.info("connected to %s", self._uri)
+
+    def _failed(self, reason: str) -> None:
+        if reason != self.error:  # said once, not at each attempt
+            log.warning("no connection to %s: %s", self._uri, reason)
+        self.error = reason
+        self._retry()
+
+    def _overdue(self, opening: Future[Session]) -> None:
+        with self._lock:
+            if self._opening is not opening:
+                return
+            self._opening = None
+            self.error = "libvirt accepts the connection and does not answer"
+            self._retry()
+        if not opening.cancel():
+            self._calls.lose(opening)
+
+    def _retry(self) -> None:
+        limit = min(self._limits.retry_first * 2**self._failures, self._limits.retry_last)
+        self._failures = min(self._failures + 1, 10)
+        # Jitter: many hosts that lost their libvirt together do not come back together.
+        delay = random.uniform(limit / 2, limit)  # noqa: S311 - no secret
+        self._set_timer(Timer(delay, self._again))
+
+    def _again(self) -> None:
+        with self._lock:
+            if self._running and self._opening is None and self._session is None:
+                self._open()
+
+    def _set_timer(self, timer: Timer | None) -> None:
+        previous, self._timer = self._timer, timer
+        if previous is not None:
+            previous.cancel()
+
+    def _closed(self, session: Session) -> None:
+        self.drop(session, ENDED)
+
+
+def _reason(error: BaseException) -> str:
+    message = error.get_error_message() if isinstance(error, libvirt.libvirtError) else None
+    return message or str(error)

@@ -1,0 +1,29 @@
+"""What handlers that ask the driver have in common."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+from virshmanagerd.errors import DriverError
+from virshmanagerd.web import Problem, Request, Response
+
+if TYPE_CHECKING:
+    from virshmanagerd.daemon import Daemon
+
+Handler = Callable[["Daemon", Request], Response]
+
+
+def asks_driver(handler: Handler) -> Handler:
+    """Answer the driver's errors as problems."""
+
+    @functools.wraps(handler)
+    def answer(daemon: Daemon, request: Request) -> Response:
+        try:
+            return handler(daemon, request)
+        except DriverError as error:
+            wait = {} if error.retry_after is None else {"Retry-After": str(error.retry_after)}
+            raise Problem(error.type, error.status, error.detail, wait) from None
+
+    return answer

@@ -1,0 +1,38 @@
+"""`GET /v1/host`: what this hypervisor is."""
+
+from __future__ import annotations
+
+import socket
+from typing import TYPE_CHECKING, Final
+
+from virshmanagerd import __version__, linux
+from virshmanagerd.web import Request, Response, json_response
+
+if TYPE_CHECKING:
+    from virshmanagerd.daemon import Daemon
+
+API: Final = ("1",)
+FEATURES: Final = ("screenshot", "stats")
+
+
+def get_host(daemon: Daemon, _request: Request) -> Response:
+    """Answer 200 also while libvirt is down; what it does not say comes from the system."""
+    facts = daemon.driver.host()
+    memory, memory_free = linux.memory()
+    if facts["memory"] is None:
+        facts.update(cpus=linux.cpus(), memory=memory, memory_free=memory_free)
+    return json_response(
+        {
+            **facts,
+            "id": daemon.identity.id,
+            "hostname": daemon.config.hostname or socket.gethostname(),
+            "machine_id": daemon.identity.machine_id,
+            "journal_id": daemon.identity.journal_id,
+            "boot_id": linux.boot_id(),
+            "cpu_model": linux.cpu_model(),
+            "load": linux.load(),
+            "daemon_version": __version__,
+            "api": API,
+            "features": FEATURES,
+        }
+    )

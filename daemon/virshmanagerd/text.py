@@ -1,0 +1,19 @@
+"""Text that guests, users and libvirt wrote, made safe to carry and to show."""
+
+from __future__ import annotations
+
+import unicodedata
+
+UNSAFE = ("Cc", "Cs")  # Unicode categories: control, surrogate
+
+
+def clean(text: str, limit: int, *, lines: bool = False) -> str:
+    """`text` without control characters, at most `limit` characters long.
+
+    With `lines`, line ends and tabs are kept. Lone surrogates go too: they
+    cannot be written as UTF-8.
+    """
+    kept = "\n\t" if lines else ""
+    window = text[: 4 * limit]  # bounds the work; a megabyte of control characters is no text
+    chars = [char for char in window if char in kept or unicodedata.category(char) not in UNSAFE]
+    return "".join(chars[:limit])
