@@ -18,9 +18,9 @@ FEATURES: Final = ("screenshot", "stats")
 def get_host(daemon: Daemon, _request: Request) -> Response:
     """Answer 200 also while libvirt is down; what it does not say comes from the system."""
     facts = daemon.driver.host()
-    memory, memory_free = linux.memory()
     if facts["memory"] is None:
-        facts.update(cpus=linux.cpus(), memory=memory, memory_free=memory_free)
+        facts["cpus"] = linux.cpus()
+        facts["memory"], facts["memory_free"] = linux.memory()
     return json_response(
         {
             **facts,
