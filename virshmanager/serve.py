@@ -1,0 +1,240 @@
+"""`python -m virshmanager.serve [--demo]`: the whole server in the foreground, until Ctrl-C or SIGTERM.
+
+Exits with 0 after a clean stop, 1 when a part failed, 2 when a setting or the machine forbids the start.
+"""
+
+import argparse
+import asyncio
+import contextlib
+import fcntl
+import http.client
+import ipaddress
+import logging
+import os
+import shutil
+import signal
+import socket
+import sys
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from django.conf import settings
+from django.core.exceptions import ImproperlyConfigured
+
+from virshmanager.supervisor import ChildError, Command, Supervisor, say
+
+READY_DEADLINE = 60.0
+# sun_path of sockaddr_un, less its closing zero (unix(7)).
+SOCKET_PATH_LIMIT = 107
+
+
+class StartError(Exception):
+    """Something outside forbids the start: a port, a folder, a missing program. One line of text."""
+
+
+def python(name: str, *arguments: str) -> Command:
+    return Command(name, [sys.executable, *arguments])
+
+
+def manage(name: str, *arguments: str) -> Command:
+    return python(name, "manage.py", *arguments)
+
+
+def redis(home: Path) -> Command:
+    """A Redis of our own: on a socket in the state folder, and forgetful, for nothing in it must last."""
+    address = ("--port", "0", "--unixsocket", str(home / "redis.sock"), "--unixsocketperm", "600")
+    forgetful = ("--save", "", "--appendonly", "no")
+    return Command("redis", ["redis-server", *address, "--dir", str(home), *forgetful])
+
+
+def web() -> Command:
+    address = ("--host", settings.VIRSHMANAGER_LISTEN, "--port", str(settings.VIRSHMANAGER_PORT))
+    # uvicorn believes a proxy on 127.0.0.1, or on FORWARDED_ALLOW_IPS; without a declared proxy, none.
+    proxy = "--proxy-headers" if settings.TLS_IN_FRONT else "--no-proxy-headers"
+    habits = ("--no-server-header", "--no-access-log", "--lifespan", "off", "--ws-max-size", "65536")
+    stop = ("--timeout-graceful-shutdown", "3")
+    return python("web", "-m", "uvicorn", "virshmanager.asgi:application", *address, proxy, *habits, *stop)
+
+
+def worker() -> Command:
+    """The Celery worker: SIGTERM lets running tasks end, SIGQUIT does not wait for them."""
+    quiet = ("--loglevel", "INFO", "--without-gossip", "--without-mingle")
+    arguments = [sys.executable, "-m", "celery", "-A", "virshmanager", "worker", *quiet]
+    return Command("worker", arguments, stop_signals=(signal.SIGTERM, signal.SIGQUIT))
+
+
+def beat() -> Command:
+    return python("beat", "-m", "celery", "-A", "virshmanager", "beat", "--loglevel", "INFO", "--pidfile=")
+
+
+def local_address() -> str:
+    """Where the server is reached from this machine, also when it listens everywhere."""
+    listen = ipaddress.ip_address(settings.VIRSHMANAGER_LISTEN)
+    if listen.is_unspecified:
+        return "127.0.0.1" if listen.version == 4 else "::1"  # noqa: PLR2004 - IP's own number
+    return str(listen)
+
+
+def public_url() -> str:
+    host = local_address()
+    bracketed = f"[{host}]" if ":" in host else host
+    return settings.VIRSHMANAGER_URL or f"http://{bracketed}:{settings.VIRSHMANAGER_PORT}"
+
+
+def require_free_port() -> None:
+    host, port = settings.VIRSHMANAGER_LISTEN, settings.VIRSHMANAGER_PORT
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    with socket.socket(family) as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind((host, port))
+            probe.listen()
+        except OSError as error:
+            raise StartError(
+                f"Cannot listen on {host} port {port}: {error.strerror}. "
+                "Choose another with VIRSHMANAGER_PORT or VIRSHMANAGER_LISTEN."
+            ) from None
+
+
+def require_redis(home: Path) -> None:
+    if shutil.which("redis-server") is None:
+        raise StartError("redis-server is not installed: run script/bootstrap, or set REDIS_URL.")
+    if len(os.fsencode(home / "redis.sock")) > SOCKET_PATH_LIMIT:
+        raise StartError(f"The path of the state folder {home} is too long for a Unix socket in it.")
+
+
+@contextlib.contextmanager
+def sole_user(home: Path) -> Iterator[None]:
+    """Hold the state folder. The lock ends with the process, however that ends."""
+    with (home / "serve.lock").open("a") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise StartError(
+                f"Another VirshManager runs in {home}: set VIRSHMANAGER_HOME to another."
+            ) from None
+        yield
+
+
+async def answering(host: str, port: int) -> None:
+    """Return when /healthz answers 200; raise ChildError after the deadline."""
+
+    def healthy() -> bool:
+        connection = http.client.HTTPConnection(host, port, timeout=2)
+        try:
+            connection.request("GET", "/healthz")
+            return connection.getresponse().status == http.client.OK
+        except (OSError, http.client.HTTPException):
+            return False
+        finally:
+            connection.close()
+
+    try:
+        async with asyncio.timeout(READY_DEADLINE):
+            while not await asyncio.to_thread(healthy):
+                await asyncio.sleep(0.1)
+    except TimeoutError:
+        raise ChildError(f"web did not answer on {host} port {port} within {READY_DEADLINE:.0f} s.") from None
+
+
+async def connectable(path: Path) -> None:
+    """Return when something listens on the Unix socket; raise ChildError after 10 s."""
+    try:
+        async with asyncio.timeout(10):
+            while True:
+                with contextlib.suppress(OSError):
+                    _, writer = await asyncio.open_unix_connection(path)
+                    writer.close()
+                    return
+                await asyncio.sleep(0.02)
+    except TimeoutError:
+        raise ChildError(f"redis did not answer on {path} within 10 s.") from None
+
+
+async def prepare_users(supervisor: Supervisor, password: str) -> list[str]:
+    """Make `admin` if a password was given; return the lines of the setup link while nobody can log in."""
+    if password:
+        secret = {"VIRSHMANAGER_ADMIN_PASSWORD": password}
+        await supervisor.run_once(manage("ensure_admin", "ensure_admin"), environment=secret)
+    return await supervisor.run_once(manage("setup_link", "setup_link"))
+
+
+async def bring_up(supervisor: Supervisor, home: Path, *, password: str, demo: bool) -> None:
+    """Start all parts in order, and tell the person where to go."""
+    if not os.environ.get("REDIS_URL"):
+        supervisor.start(redis(home))
+        await connectable(home / "redis.sock")
+    await supervisor.run_once(manage("migrate", "migrate", "--noinput", "--verbosity", "1"))
+    for command in (web(), worker(), beat()):
+        supervisor.start(command)
+    link = await prepare_users(supervisor, password)
+    await answering(local_address(), settings.VIRSHMANAGER_PORT)
+    if demo:
+        from virshmanager.demo import play
+
+        await play(supervisor, home)
+    say(f"\nVirshManager is ready: {public_url()}/")
+    for line in link:
+        say(line)
+    say(f"State and logs: {home}\nCtrl-C stops it.")
+
+
+def children_environment(home: Path) -> Mapping[str, str]:
+    """What children inherit: not the password, which one command alone needs."""
+    kept = {name: value for name, value in os.environ.items() if name != "VIRSHMANAGER_ADMIN_PASSWORD"}
+    return {**kept, "VIRSHMANAGER_HOME": str(home), "PYTHONUNBUFFERED": "1"}
+
+
+async def serve(home: Path, *, demo: bool) -> None:
+    """Run until a signal asks to stop; raise ChildError if a part cannot be kept alive."""
+    stop = asyncio.Event()
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        asyncio.get_running_loop().add_signal_handler(number, stop.set)
+    log_folder = home / "log"
+    log_folder.mkdir(mode=0o700, exist_ok=True)
+    password = settings.VIRSHMANAGER_ADMIN_PASSWORD
+    async with Supervisor(log_folder=log_folder, environment=children_environment(home)) as supervisor:
+        asked = asyncio.create_task(stop.wait())
+        up = asyncio.create_task(bring_up(supervisor, home, password=password, demo=demo))
+        ends: list[asyncio.Future[Any]] = [asked, supervisor.failed]
+        try:
+            await asyncio.wait([up, *ends], return_when=asyncio.FIRST_COMPLETED)
+            if up.done():
+                up.result()
+                await asyncio.wait(ends, return_when=asyncio.FIRST_COMPLETED)
+            if supervisor.failed.done():
+                supervisor.failed.result()
+            say("\nStopping.")
+        finally:
+            asked.cancel()
+            up.cancel()
+            await asyncio.gather(asked, up, return_exceptions=True)
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(prog="script/server", description="Run VirshManager in the foreground.")
+    parser.add_argument("--demo", action="store_true", help="with a simulated network on 127.0.77.0/28")
+    options = parser.parse_args()
+    os.environ.setdefault("DJANGO_SETTINGS_MODULE", "virshmanager.settings")
+    # A full disk must not turn each line of a log into a traceback on the terminal.
+    logging.raiseExceptions = False
+    try:
+        home: Path = settings.VIRSHMANAGER_HOME
+        with sole_user(home):
+            require_free_port()
+            if not os.environ.get("REDIS_URL"):
+                require_redis(home)
+            asyncio.run(serve(home, demo=options.demo))
+    except (ImproperlyConfigured, StartError) as mistake:
+        sys.stderr.write(f"virshmanager: {mistake}\n")
+        return 2
+    except ChildError as failure:
+        sys.stderr.write(f"virshmanager: {failure}\n")
+        return 1
+    say("Stopped.")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

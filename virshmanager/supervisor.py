@@ -1,0 +1,203 @@
+"""Keeps the processes of one server alive, in the foreground, and stops them together.
+
+Every child runs in a session of its own, so that Ctrl-C reaches the supervisor alone and the children stop
+in order. The kernel ends a child whose supervisor is killed (PR_SET_PDEATHSIG, by setpriv(1)): nothing stays
+behind to hold a port or a lock.
+"""
+
+import asyncio
+import contextlib
+import logging
+import logging.handlers
+import os
+import re
+import signal
+import sys
+from collections import deque
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+LOG_BYTES = 10_000_000
+TAIL_LINES = 15
+RESTART_DELAY = 1.0
+DEATHS_ALLOWED = 5
+DEATHS_WINDOW = 60.0
+GRACE = 5.0
+
+ERROR_LINE = re.compile(r"\b(ERROR|CRITICAL)\b")
+CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]")
+
+
+class ChildError(Exception):
+    """A process that the server cannot do without has failed; the text names it and quotes its last lines."""
+
+
+def say(text: str) -> None:
+    sys.stdout.write(f"{text}\n")
+    sys.stdout.flush()
+
+
+@dataclass(frozen=True)
+class Command:
+    """A process to run: each of `stop_signals` is given `GRACE` seconds, then it is killed.
+
+    `on_orphan` is what the kernel sends if the supervisor dies first.
+    """
+
+    name: str
+    arguments: Sequence[str]
+    stop_signals: Sequence[signal.Signals] = (signal.SIGTERM,)
+    on_orphan: str = "KILL"
+
+
+@dataclass
+class Child:
+    """One running process, its log file and its last lines."""
+
+    command: Command
+    log: logging.Handler
+    environment: Mapping[str, str]
+    echo: Callable[[str], bool]
+    tail: deque[str] = field(default_factory=lambda: deque(maxlen=TAIL_LINES))
+    process: asyncio.subprocess.Process | None = None
+
+    async def run(self) -> int:
+        """Start it, follow its output to the end, and return its exit code."""
+        self.tail.clear()
+        self.process = await asyncio.create_subprocess_exec(
+            *("setpriv", "--pdeathsig", self.command.on_orphan, "--", *self.command.arguments),
+            stdin=asyncio.subprocess.DEVNULL,
+            stdout=asyncio.subprocess.PIPE,
+            stderr=asyncio.subprocess.STDOUT,
+            env=self.environment,
+            start_new_session=True,
+        )
+        follower = asyncio.create_task(self._follow(self.process))
+        code = await self.process.wait()
+        self._kill_group()
+        # A grandchild that left the group may hold the pipe open: what has been said by now is enough.
+        await asyncio.wait([follower], timeout=0.5)
+        follower.cancel()
+        return code
+
+    async def stop(self) -> None:
+        """Ask the process to end, more firmly each time; then kill it and what it started."""
+        process = self.process
+        for number in self.command.stop_signals:
+            if process is not None and process.returncode is None:
+                process.send_signal(number)
+                with contextlib.suppress(TimeoutError):
+                    await asyncio.wait_for(process.wait(), GRACE)
+        self._kill_group()
+        self.log.close()
+
+    def _kill_group(self) -> None:
+        """End what is left of the process and of what it started. Once only: process ids are used again."""
+        if self.process is not None:
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(self.process.pid, signal.SIGKILL)
+        self.process = None
+
+    async def _follow(self, process: asyncio.subprocess.Process) -> None:
+        if process.stdout is None:
+            return
+        rest = b""
+        while block := await process.stdout.read(65536):
+            *lines, rest = (rest + block).split(b"\n")
+            rest = rest[-65536:]
+            for line in lines:
+                self._heard(line)
+        if rest:
+            self._heard(rest)
+
+    def _heard(self, raw: bytes) -> None:
+        # A log line may quote what a stranger sent: it must not move the cursor of a terminal.
+        line = CONTROL.sub("?", raw.decode(errors="replace").rstrip("\r"))
+        self.tail.append(line)
+        self.log.emit(logging.makeLogRecord({"msg": line}))
+        if self.echo(line):
+            say(f"{self.command.name}: {line}")
+
+
+class Supervisor:
+    """Runs children inside an `async with`; at its end all stop together, the first started last.
+
+    The first is what the others talk to while they stop. A child that dies is started again after a second,
+    and a line says so. One that dies five times within a minute, or cannot be started at all, makes `failed`
+    raise ChildError.
+    """
+
+    def __init__(self, *, log_folder: Path, environment: Mapping[str, str]) -> None:
+        self.log_folder = log_folder
+        self.environment = environment
+        self.failed: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._stopping = False
+        self._kept: list[tuple[Child, asyncio.Task[None]]] = []
+
+    async def __aenter__(self) -> "Supervisor":
+        return self
+
+    async def __aexit__(self, *exception: object) -> None:
+        self._stopping = True
+        first, rest = self._kept[:1], self._kept[1:]
+        await asyncio.gather(*(child.stop() for child, _ in rest))
+        await asyncio.gather(*(child.stop() for child, _ in first))
+        for _, keeper in self._kept:
+            keeper.cancel()
+        await asyncio.gather(*(keeper for _, keeper in self._kept), return_exceptions=True)
+        self.failed.cancel()
+
+    def start(self, command: Command) -> None:
+        """Start a child and keep it alive."""
+        child = self._child(command, environment={}, echo=lambda line: bool(ERROR_LINE.search(line)))
+        self._kept.append((child, asyncio.create_task(self._keep(child))))
+
+    async def run_once(
+        self, command: Command, *, environment: Mapping[str, str] | None = None, echo: bool = False
+    ) -> list[str]:
+        """Run a command to its end and return its last lines.
+
+        Raises ChildError if it does not exit with 0.
+        """
+        child = self._child(command, environment=environment or {}, echo=lambda _: echo)
+        try:
+            code = await child.run()
+        finally:
+            await child.stop()
+        if code != 0:
+            raise ChildError(obituary(child, code))
+        return list(child.tail)
+
+    def _child(
+        self, command: Command, *, environment: Mapping[str, str], echo: Callable[[str], bool]
+    ) -> Child:
+        log = logging.handlers.RotatingFileHandler(
+            self.log_folder / f"{command.name}.log", maxBytes=LOG_BYTES, backupCount=2, delay=True
+        )
+        return Child(command, log, {**self.environment, **environment}, echo)
+
+    async def _keep(self, child: Child) -> None:
+        try:
+            await self._restart_on_death(child)
+        except (OSError, ChildError) as error:
+            if not self.failed.done():
+                self.failed.set_exception(ChildError(str(error)))
+
+    async def _restart_on_death(self, child: Child) -> None:
+        deaths: deque[float] = deque(maxlen=DEATHS_ALLOWED)
+        while not self._stopping:
+            code = await child.run()
+            if self._stopping:
+                return
+            deaths.append(asyncio.get_running_loop().time())
+            if len(deaths) == DEATHS_ALLOWED and deaths[-1] - deaths[0] < DEATHS_WINDOW:
+                raise ChildError(obituary(child, code))
+            say(f"{obituary(child, code)}\nStarting {child.command.name} again.")
+            await asyncio.sleep(RESTART_DELAY)
+
+
+def obituary(child: Child, code: int) -> str:
+    """What a person needs to see about a process that ended: its name, how it ended, its last lines."""
+    how = f"was ended by {signal.Signals(-code).name}" if code < 0 else f"ended with code {code}"
+    return "\n".join([f"{child.command.name} {how}.", *(f"  | {line}" for line in child.tail)])
