@@ -1,0 +1,155 @@
+"""What can go wrong with a host: stable words, a sentence for each, and the errors of the Agent.
+
+AgentError                  a call to an owned host failed; `problem` is its stable word
+|- OutsideRanges            its address lies in no enabled range: it is not dialled
+|- RetryLater               worth trying again
+|  |- Unreachable           no connection
+|  |  `- CircuitOpen        not tried: the last attempts failed, and the back-off is not over
+|  |- TimedOut              no complete answer within the deadline
+|  `- HostBusy              enough calls are running, or the daemon says that it is busy
+|- RejectedByHost           the daemon does not accept this server
+|- WrongIdentity            who answers cannot prove to be this host
+|- CertificateOutOfDate     the host's certificate has expired, or is not valid yet
+|- ProtocolError            the answer is not what the contract says
+`- ProblemAnswer            the daemon refused, with a problem of its own
+"""
+
+from typing import Final
+
+from django.utils.functional import Promise
+from django.utils.translation import gettext_lazy as _
+
+# What each word means to a person, and what to do about it.
+SENTENCES: Final[dict[str, str | Promise]] = {
+    # Strangers: what answers on the port is no host of ours.
+    "owned_by_another": _("It demands a certificate of another manager. Reset it on the host to free it."),
+    "demands_certificate": _("It demands a client certificate."),
+    "not_tls": _("It does not speak TLS: another service uses this port."),
+    "not_virshmanager": _("It is another service, or a daemon too old to be spoken to."),
+    "identity_mismatch": _("It claims an identity that its key does not give, so it is not spoken to."),
+    "too_slow": _("It did not say who it is in time."),
+    "too_large": _("It answered far more than an identity."),
+    "refused": _("It refused the connection."),
+    "unreachable": _("It cannot be reached. Check that it runs, and that its firewall lets this server in."),
+    # Enrolment.
+    "no_join_key": _("It offers no join key. Put a join.json of this server on the host."),
+    "join_key_unknown": _("Its join key is not of this server. Put a join.json of this server on the host."),
+    "join_key_expired": _("Its join key has expired. Create a new one and put its join.json on the host."),
+    "join_key_spent": _("Its join key has been used as often as it may. Create a new one for this host."),
+    "join_key_revoked": _("Its join key was revoked. Create a new one and put its join.json on the host."),
+    "join_key_wrong_network": _("Its join key may not be used from this network."),
+    "join_key_pending": _("It proved its join key, and waits for your approval."),
+    "already_owned": _("It has another owner. Reset it on the host to free it."),
+    "server_not_proven": _("It does not accept this server: its join.json names another authority."),
+    "bad_proof": _("Its proof is wrong: its join.json is damaged, or someone sits between you and the host."),
+    "mitm_suspected": _(
+        "Its proof does not fit the key it showed: someone may sit between you and the host. "
+        "Its key is quarantined, and not spoken to again."
+    ),
+    "fingerprint_changed": _("It shows another key than the one that belongs to this identity."),
+    "bad_csr": _("The certificate it asks for is not for the key that it showed."),
+    "bad_certificate": _("It did not accept the certificate that was made for it."),
+    "clock_skew": _("Its clock differs from this server's by %(seconds)s seconds. Set both clocks."),
+    "api_too_old": _("It and this server have no version of the API in common. Update the older one."),
+    "too_many_attempts": _("It has seen too many attempts from here, and refuses more for a while."),
+    "duplicate_identity": _(
+        "Two machines show this identity, so neither is used. Reset the copy on the host, then approve."
+    ),
+    "ownership_lost": _("It was reset on the host, and has no owner any more. It needs a new join.json."),
+    "retired": _("It was retired here. It comes back only when a person approves it."),
+    "denied": _("It was denied here. It is not spoken to until a person approves it."),
+    "quarantined": _("Its key is quarantined: it tried what it could not prove."),
+    # Owned hosts.
+    "outside_ranges": _("Its address lies in no enabled range, so it is not dialled."),
+    "timed_out": _("It did not answer in time."),
+    "host_busy": _("It has enough calls to work on. It is asked again soon."),
+    "rejected_by_host": _(
+        "It refuses this server's certificate: it may have another owner now, or its clock is wrong."
+    ),
+    "wrong_identity": _("Another machine answers at its address."),
+    "certificate_expired": _("Its certificate is not valid at this time. Check its clock and this server's."),
+    "bad_answer": _("It answered something that no daemon of ours should: %(detail)s"),
+    "libvirt_down": _("Its libvirt does not answer: %(detail)s"),
+    "host_problem": _("It answered: %(detail)s"),
+}
+
+
+def sentence(word: str, **values: object) -> str:
+    """Return what a person is told about the problem `word`; an unknown word stands for itself."""
+    text = str(SENTENCES.get(word, word))
+    return text % values if values else text
+
+
+class BadPayload(ValueError):
+    """A daemon's answer has not the shape of the contract. The text says where."""
+
+
+class NotPossible(Exception):
+    """What a person asked is not possible now. `problem` is a stable word; the text is for people."""
+
+    def __init__(self, problem: str) -> None:
+        self.problem = problem
+        super().__init__(sentence(problem))
+
+
+class AgentError(Exception):
+    """A call to a host failed. `problem` is a stable word, the text a sentence for people."""
+
+    problem = "unreachable"
+
+    def __init__(self, reason: str = "") -> None:
+        self.reason = reason or sentence(self.problem)
+        super().__init__(self.reason)
+
+
+class OutsideRanges(AgentError):
+    problem = "outside_ranges"
+
+
+class RetryLater(AgentError):
+    """Worth trying again."""
+
+
+class Unreachable(RetryLater):
+    problem = "unreachable"
+
+
+class CircuitOpen(Unreachable):
+    """Not tried, to spare host and server: the last attempts failed."""
+
+
+class TimedOut(RetryLater):
+    problem = "timed_out"
+
+
+class HostBusy(RetryLater):
+    problem = "host_busy"
+
+
+class RejectedByHost(AgentError):
+    problem = "rejected_by_host"
+
+
+class WrongIdentity(AgentError):
+    problem = "wrong_identity"
+
+
+class CertificateOutOfDate(AgentError):
+    problem = "certificate_expired"
+
+
+class ProtocolError(AgentError):
+    problem = "bad_answer"
+
+    def __init__(self, detail: str) -> None:
+        super().__init__(sentence(self.problem, detail=detail))
+
+
+class ProblemAnswer(AgentError):
+    """The daemon's own refusal: `problem` is the `type` of its problem document (RFC 9457)."""
+
+    def __init__(self, problem: str, status: int, detail: str) -> None:
+        self.problem = problem
+        self.status = status
+        self.detail = detail
+        super().__init__(sentence(problem, detail=detail) if problem in SENTENCES else detail or problem)

@@ -1,0 +1,356 @@
+"""What daemons say, checked: types, ranges, lengths and numbers, without control characters.
+
+A daemon may lie. Each function takes parsed JSON and returns plain facts, or raises BadPayload. Pure, and
+fast enough for the listings of a thousand hosts. Unknown fields are ignored: a daemon may be newer.
+"""
+
+import json
+import re
+import uuid
+from collections.abc import Callable
+from typing import Any, Final, NoReturn, TypedDict, TypeVar
+
+from .errors import BadPayload
+
+MAX_DOMAINS: Final = 10_000
+MAX_TAGS: Final = 50
+MAX_DEVICES: Final = 512
+MAX_INTEGER: Final = 2**63 - 1
+DOMAIN_STATES: Final = frozenset(
+    {"running", "blocked", "paused", "shutdown", "shutoff", "crashed", "pmsuspended", "unknown"}
+)
+
+# C0 and C1 controls, lone surrogates (no UTF-8), line separators, and marks that turn the writing direction.
+_CONTROLS = "\x00-\x1f\x7f-\x9f\ud800-\udfff\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ufeff"
+_UNWANTED = re.compile(f"[{_CONTROLS}]")
+_UNWANTED_IN_PARAGRAPHS = re.compile(f"(?![\n\t])[{_CONTROLS}]")
+
+Item = TypeVar("Item")
+
+
+class HostFacts(TypedDict):
+    """`GET /v1/host`. Sizes are bytes; `load` is the mean of 1, 5 and 15 minutes; "" and None: not known."""
+
+    uuid: uuid.UUID
+    hostname: str
+    libvirt_uuid: uuid.UUID | None
+    machine_id: str
+    boot_id: str
+    libvirt_uri: str
+    libvirt_alive: bool
+    libvirt_version: str
+    libvirt_error: str
+    hypervisor: str
+    hypervisor_version: str
+    cpus: int | None
+    cpu_model: str
+    memory: int | None
+    memory_free: int | None
+    load: list[float]
+    daemon_version: str
+    features: list[str]
+
+
+class DomainFacts(TypedDict):
+    """One domain of `GET /v1/domains`. Sizes are bytes; `id` is libvirt's, None when it is not active."""
+
+    uuid: uuid.UUID
+    name: str
+    id: int | None
+    state: str
+    reason: str
+    vcpus: int
+    memory: int
+    max_memory: int
+    persistent: bool
+    autostart: bool
+    has_managed_save: bool
+    title: str
+    description: str
+    tags: list[str]
+
+
+class Disk(TypedDict):
+    target: str
+    bus: str
+    device: str
+    type: str
+    source: str
+    format: str
+    readonly: bool
+
+
+class Interface(TypedDict):
+    mac: str
+    type: str
+    source: str
+    model: str
+    target: str
+    addresses: list[str]
+
+
+class Graphics(TypedDict):
+    type: str
+    listen: str
+    port: int | None
+
+
+class Console(TypedDict):
+    type: str
+    target: str
+
+
+class DomainDetails(DomainFacts):
+    """`GET /v1/domains/{uuid}`: one domain with its devices."""
+
+    disks: list[Disk]
+    interfaces: list[Interface]
+    graphics: list[Graphics]
+    consoles: list[Console]
+    boot: list[str]
+    machine: str
+    arch: str
+    xml_hash: str
+
+
+def parse_json(body: bytes) -> object:
+    """Read strict JSON (RFC 8259).
+
+    Raises:
+        BadPayload: when it is not JSON, holds NaN, or is nested too deeply to be read.
+    """
+    try:
+        return json.loads(body.decode(), parse_constant=_no_constant)
+    except (ValueError, RecursionError):
+        raise BadPayload("no JSON") from None
+
+
+def _no_constant(word: str) -> NoReturn:
+    raise ValueError(word)
+
+
+def clean(text: str, limit: int) -> str:
+    """Return `text` on one line, without control characters, at most `limit` characters."""
+    return _UNWANTED.sub("", text[: 4 * limit])[:limit].strip()
+
+
+def clean_paragraphs(text: str, limit: int) -> str:
+    """As `clean`, but lines stay lines."""
+    return _UNWANTED_IN_PARAGRAPHS.sub("", text[: 4 * limit])[:limit].strip()
+
+
+def an_object(value: object, where: str) -> dict[str, Any]:
+    if not isinstance(value, dict):
+        raise BadPayload(f"{where} is no object")
+    return value
+
+
+def a_list(data: dict[str, Any], field: str, limit: int, read: Callable[[Any], Item]) -> list[Item]:
+    value = data.get(field)
+    if value is None:
+        return []
+    if not isinstance(value, list) or len(value) > limit:
+        raise BadPayload(f"{field} is no list of at most {limit}")
+    return [read(item) for item in value]
+
+
+def a_text(data: dict[str, Any], field: str, limit: int = 255) -> str:
+    value = data.get(field)
+    if value is None:
+        return ""
+    if not isinstance(value, str):
+        raise BadPayload(f"{field} is no text")
+    return clean(value, limit)
+
+
+def an_integer(data: dict[str, Any], field: str, high: int = MAX_INTEGER) -> int | None:
+    value = data.get(field)
+    if value is None:
+        return None
+    if type(value) is not int or not 0 <= value <= high:
+        raise BadPayload(f"{field} is no number from 0 to {high}")
+    return value
+
+
+def a_size(data: dict[str, Any], field: str, high: int = MAX_INTEGER) -> int:
+    value = an_integer(data, field, high)
+    if value is None:
+        raise BadPayload(f"{field} is missing")
+    return value
+
+
+def a_flag(data: dict[str, Any], field: str) -> bool:
+    value = data.get(field, False)
+    if not isinstance(value, bool):
+        raise BadPayload(f"{field} is neither true nor false")
+    return value
+
+
+def a_uuid(value: object, where: str) -> uuid.UUID:
+    """Read a UUID in its one canonical form: 36 characters, lower-case, with dashes."""
+    try:
+        found = uuid.UUID(value) if isinstance(value, str) else None
+    except ValueError:
+        found = None
+    if found is None or str(found) != value:
+        raise BadPayload(f"{where} is no UUID")
+    return found
+
+
+def text_item(value: object, limit: int = 64) -> str:
+    if not isinstance(value, str):
+        raise BadPayload("a list of texts holds something else")
+    return clean(value, limit)
+
+
+def _load(value: object) -> float:
+    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value < 1_000_000:  # noqa: PLR2004
+        raise BadPayload("load holds no plain number")
+    return round(float(value), 2)
+
+
+def host_facts(value: object) -> HostFacts:
+    """Check the answer of `GET /v1/host`.
+
+    Raises:
+        BadPayload: naming the field that is not as the contract says.
+    """
+    data = an_object(value, "the host")
+    libvirt = an_object(data.get("libvirt"), "libvirt")
+    libvirt_uuid = data.get("uuid")
+    return HostFacts(
+        uuid=a_uuid(data.get("id"), "id"),
+        hostname=a_text(data, "hostname"),
+        libvirt_uuid=None if libvirt_uuid is None else a_uuid(libvirt_uuid, "uuid"),
+        machine_id=a_text(data, "machine_id", 64),
+        boot_id=a_text(data, "boot_id", 64),
+        libvirt_uri=a_text(libvirt, "uri"),
+        libvirt_alive=a_flag(libvirt, "alive"),
+        libvirt_version=a_text(libvirt, "version", 50),
+        libvirt_error=a_text(libvirt, "error", 500),
+        hypervisor=a_text(libvirt, "hypervisor", 50),
+        hypervisor_version=a_text(libvirt, "hypervisor_version", 50),
+        cpus=an_integer(data, "cpus", 1_000_000),
+        cpu_model=a_text(data, "cpu_model"),
+        memory=an_integer(data, "memory"),
+        memory_free=an_integer(data, "memory_free"),
+        load=a_list(data, "load", 3, _load),
+        daemon_version=a_text(data, "daemon_version", 50),
+        features=a_list(data, "features", 100, text_item),
+    )
+
+
+def domain_facts(value: object) -> DomainFacts:
+    """Check one domain of a listing.
+
+    Raises:
+        BadPayload: naming the field that is not as the contract says.
+    """
+    data = an_object(value, "a domain")
+    metadata = an_object(data.get("metadata") or {}, "metadata")
+    name = a_text(data, "name")
+    if not name:
+        raise BadPayload("a domain has no name")
+    state = data.get("state")
+    return DomainFacts(
+        uuid=a_uuid(data.get("uuid"), "uuid"),
+        name=name,
+        id=an_integer(data, "id", 2**31 - 1),
+        # A newer libvirt may know states that this server does not.
+        state=state if isinstance(state, str) and state in DOMAIN_STATES else "unknown",
+        reason=a_text(data, "reason", 40),
+        vcpus=a_size(data, "vcpus", 100_000),
+        memory=a_size(data, "memory"),
+        max_memory=a_size(data, "max_memory"),
+        persistent=a_flag(data, "persistent"),
+        autostart=a_flag(data, "autostart"),
+        has_managed_save=a_flag(data, "has_managed_save"),
+        title=a_text(data, "title"),
+        description=_description(metadata),
+        tags=sorted(filter(None, set(a_list(metadata, "tags", MAX_TAGS, text_item)))),
+    )
+
+
+def _description(metadata: dict[str, Any]) -> str:
+    value = metadata.get("description")
+    if value is None:
+        return ""
+    if not isinstance(value, str):
+        raise BadPayload("description is no text")
+    return clean_paragraphs(value, 10_000)
+
+
+def domain_list(value: object) -> list[DomainFacts]:
+    """Check the answer of `GET /v1/domains`.
+
+    Raises:
+        BadPayload: naming the field that is not as the contract says, or the UUID listed twice.
+    """
+    data = an_object(value, "the listing")
+    if "domains" not in data:
+        raise BadPayload("the listing has no domains")
+    domains = a_list(data, "domains", MAX_DOMAINS, domain_facts)
+    if len({domain["uuid"] for domain in domains}) != len(domains):
+        raise BadPayload("one UUID is listed twice")
+    return domains
+
+
+def domain_details(value: object) -> DomainDetails:
+    """Check the answer of `GET /v1/domains/{uuid}`.
+
+    Raises:
+        BadPayload: naming the field that is not as the contract says.
+    """
+    data = an_object(value, "the domain")
+    return DomainDetails(
+        **domain_facts(data),
+        disks=a_list(data, "disks", MAX_DEVICES, _disk),
+        interfaces=a_list(data, "interfaces", MAX_DEVICES, _interface),
+        graphics=a_list(data, "graphics", MAX_DEVICES, _graphics),
+        consoles=a_list(data, "consoles", MAX_DEVICES, _console),
+        boot=a_list(data, "boot", 32, text_item),
+        machine=a_text(data, "machine", 64),
+        arch=a_text(data, "arch", 64),
+        xml_hash=a_text(data, "xml_hash", 64),
+    )
+
+
+def _disk(value: object) -> Disk:
+    data = an_object(value, "a disk")
+    return Disk(
+        target=a_text(data, "target", 64),
+        bus=a_text(data, "bus", 64),
+        device=a_text(data, "device", 64),
+        type=a_text(data, "type", 64),
+        source=a_text(data, "source", 4096),
+        format=a_text(data, "format", 64),
+        readonly=a_flag(data, "readonly"),
+    )
+
+
+def _interface(value: object) -> Interface:
+    data = an_object(value, "an interface")
+    return Interface(
+        mac=a_text(data, "mac", 32),
+        type=a_text(data, "type", 64),
+        source=a_text(data, "source"),
+        model=a_text(data, "model", 64),
+        target=a_text(data, "target", 64),
+        addresses=a_list(data, "addresses", 100, text_item),
+    )
+
+
+def _graphics(value: object) -> Graphics:
+    data = an_object(value, "graphics")
+    port = data.get("port")
+    return Graphics(
+        type=a_text(data, "type", 64),
+        listen=a_text(data, "listen"),
+        # libvirt says -1 as long as no port has been chosen.
+        port=None if port == -1 else an_integer(data, "port", 65535),
+    )
+
+
+def _console(value: object) -> Console:
+    data = an_object(value, "a console")
+    return Console(type=a_text(data, "type", 64), target=a_text(data, "target", 64))
