@@ -31,11 +31,17 @@ _PROGRAMS = {
 
 def pytest_runtest_setup(item: pytest.Item) -> None:
     for mark in _PROGRAMS:
-        reason = missing(mark) if item.get_closest_marker(mark) else None
-        if reason and os.environ.get("CI"):
-            pytest.fail(f"not skipped, since this is CI: {reason}", pytrace=False)
-        elif reason:
-            pytest.skip(reason)
+        if item.get_closest_marker(mark):
+            require(mark)
+
+
+def require(mark: str) -> None:
+    """Skip or fail the running test when what `mark` stands for is missing here."""
+    reason = missing(mark)
+    if reason and os.environ.get("CI"):
+        pytest.fail(f"not skipped, since this is CI: {reason}", pytrace=False)
+    elif reason:
+        pytest.skip(reason)
 
 
 @cache

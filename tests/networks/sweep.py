@@ -52,16 +52,19 @@ def remove_namespace(name: str) -> None:
     _run("ip", "netns", "del", name)
 
 
-def _is_orphan(name: str, ended: str | None) -> bool:
+def owner_is_alive(name: str) -> bool:
+    """Whether the process that gave this name still runs. True also for a name that none of ours gave."""
     owned = _OWNED.match(name)
-    if ended is not None and name.startswith(ended):
-        return True
     if owned is None:
-        return False
-    try:
-        return _start_time(int(owned["pid"])) != int(owned["start"], 16)
-    except ProcessLookupError:
         return True
+    try:
+        return _start_time(int(owned["pid"])) == int(owned["start"], 16)
+    except ProcessLookupError:
+        return False
+
+
+def _is_orphan(name: str, ended: str | None) -> bool:
+    return not owner_is_alive(name) or (ended is not None and name.startswith(ended))
 
 
 def _start_time(pid: int) -> int:

@@ -1,0 +1,179 @@
+"""script/lab: several real hypervisors on this machine, for a person.
+
+Needs root. All of it lives in network namespaces and ends with `up`: Ctrl-C there, or `down` elsewhere.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+from tests.networks.requirements import missing
+
+from .gateway import open_gateway
+from .hypervisor import JOIN_FILE
+from .laboratory import BLOCK, OTHERS, SERVER, Lab, labs_that_are_up
+from .machine import enter, wait_for
+
+Record = dict[str, Any]
+_HOW_TO = f"""
+In another terminal:
+  script/lab run -- script/server                   VirshManager, in the lab's server namespace
+  script/lab run -- .venv/bin/python manage.py join_key --help
+  script/lab join FILE                              put a join key of that VirshManager on every hypervisor
+  script/lab run -- .venv/bin/python manage.py crawl {BLOCK}
+  script/lab shell hv1                              a shell on a hypervisor: try virsh list
+"""
+
+
+def main() -> int:
+    arguments = _parser().parse_args()
+    reason = missing("lab")
+    if reason:
+        return _fail(reason)
+    try:
+        return int(arguments.action(arguments))
+    except LookupError as error:
+        return _fail(str(error))
+
+
+def up(arguments: argparse.Namespace) -> int:
+    """Bring a lab up, wait for Ctrl-C or `down`, tear it down."""
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    try:
+        started = time.monotonic()
+        with Lab() as lab:
+            if arguments.daemons:
+                lab.start_daemons()
+            _say(f"The lab is up after {time.monotonic() - started:.1f} s.")
+            _show(labs_that_are_up()[-1])
+            _say(_HOW_TO)
+            _say(f"http://127.0.0.1:{arguments.publish}/ leads to the same port of the server namespace.")
+            _say("Ctrl-C ends the lab.")
+            asyncio.run(_stay_open(lab, arguments.publish))
+    except KeyboardInterrupt:
+        _say("The lab is down.")
+    return 0
+
+
+async def _stay_open(lab: Lab, port: int) -> None:
+    async with await open_gateway(lab.server, port) as gateway:
+        await gateway.serve_forever()
+
+
+def down(_arguments: argparse.Namespace) -> int:
+    """End every lab of `up`."""
+    for record in labs_that_are_up():
+        os.kill(record["owner"], signal.SIGTERM)
+    wait_for(lambda: not labs_that_are_up(), "every lab is down", deadline=30)
+    return 0
+
+
+def status(_arguments: argparse.Namespace) -> int:
+    """Show the labs that are up. Exit status 1 when there is none."""
+    records = labs_that_are_up()
+    for record in records:
+        _show(record)
+    if not records:
+        _say("No lab is up.")
+    return 0 if records else 1
+
+
+def shell(arguments: argparse.Namespace) -> int:
+    """Open a shell on a hypervisor, or in the server namespace."""
+    record = _current()
+    if arguments.host == "server":
+        return subprocess.call(_in_server(record["server"], "bash"))
+    machine = record["machines"].get(arguments.host)
+    if machine is None:
+        raise LookupError(
+            f"no such host: {arguments.host} (there are server, {', '.join(record['machines'])})"
+        )
+    return subprocess.call(enter(machine["pid"], "bash"))
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Run a command in the server namespace: of the lab that is up, else of one brought up for it."""
+    if labs_that_are_up():
+        return _call_quietly(_in_server(_current()["server"], *arguments.command))
+    with Lab() as lab:
+        lab.start_daemons()
+        return _call_quietly(lab.server.command(*arguments.command))
+
+
+def join(arguments: argparse.Namespace) -> int:
+    """Put a join key on every hypervisor."""
+    content = Path(arguments.file).read_bytes()
+    record = _current()
+    for name in record["machines"]:
+        target = record["folder"] / name / JOIN_FILE
+        target.parent.mkdir(exist_ok=True)
+        target.write_bytes(content)
+    return 0
+
+
+def _call_quietly(command: list[str]) -> int:
+    # Ctrl-C reaches the command as well; it decides how to end, and we wait for it.
+    before = signal.signal(signal.SIGINT, lambda *_: None)
+    try:
+        return subprocess.call(command)
+    finally:
+        signal.signal(signal.SIGINT, before)
+
+
+def _in_server(namespace: str, *command: str) -> list[str]:
+    return ["ip", "netns", "exec", namespace, *command]
+
+
+def _current() -> Record:
+    records = labs_that_are_up()
+    if not records:
+        raise LookupError("no lab is up: start one with script/lab up")
+    return records[-1]
+
+
+def _show(record: Record) -> None:
+    _say(f"server  {SERVER:<13} namespace {record['server']}")
+    for name, machine in record["machines"].items():
+        _say(f"{name:<7} {machine['address']:<13} libvirtd, virshmanagerd on port 16510")
+    _say(f"others  {', '.join(OTHERS)} (up, no port open); the rest of {BLOCK} is silent")
+
+
+def _say(line: str) -> None:
+    sys.stdout.write(f"{line}\n")
+    sys.stdout.flush()
+
+
+def _fail(reason: str) -> int:
+    sys.stderr.write(f"script/lab: {reason}\n")
+    return 2
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="script/lab", description=__doc__)
+    actions = parser.add_subparsers(required=True, metavar="ACTION")
+    for action in (up, down, status, shell, run, join):
+        about = (action.__doc__ or "").strip()
+        actions.add_parser(action.__name__, help=about, description=about).set_defaults(action=action)
+    choices = actions.choices
+    choices["up"].add_argument(
+        "--publish", type=int, default=8000, metavar="PORT", help="of 127.0.0.1 (8000)"
+    )
+    choices["up"].add_argument(
+        "--no-daemons", dest="daemons", action="store_false", help="without virshmanagerd"
+    )
+    choices["shell"].add_argument("host", metavar="HOST")
+    choices["run"].add_argument("command", nargs="+", metavar="COMMAND")
+    choices["join"].add_argument("file", metavar="FILE")
+    return parser
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,126 @@
+"""Several real hypervisors on one machine, on a network of their own, and a place for the server to stand."""
+
+from __future__ import annotations
+
+import json
+import os
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Any
+
+from tests.networks import Segment
+from tests.networks.namespace import guard, unique_name
+from tests.networks.sweep import owner_is_alive, scratch_root
+
+from . import image
+from .hypervisor import Guest, Hypervisor
+
+BLOCK = "10.78.9.0/24"
+SERVER = "10.78.9.1"
+OTHERS = ("10.78.9.101", "10.78.9.102", "10.78.9.103")  # up, every port closed
+_RECORD = "lab.json"
+
+
+class Lab:
+    """`count` hypervisors hv1, hv2, ... at 10.78.9.11, .12, ..., each with a running and a shut-off guest.
+
+    `server` is the namespace that reaches them, `segment` the network, to which a test may attach more. All
+    other addresses of the block are silent. A context manager; enter it from the main thread.
+    """
+
+    def __init__(self, count: int = 3) -> None:
+        self.folder = scratch_root() / unique_name("lab")
+        self.hypervisors: list[Hypervisor] = []
+        self._count = count
+        self._open = ExitStack()
+
+    def __enter__(self) -> Lab:
+        # Whatever fails or interrupts halfway: what is up by then is taken down.
+        with ExitStack() as halfway:
+            self._bring_up(halfway)
+            self._open = halfway.pop_all()
+        return self
+
+    def __exit__(self, *_exc: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Stop everything and remove every trace. May be called twice."""
+        self._open.close()
+
+    def address_of(self, hypervisor: Hypervisor) -> str:
+        """The first address of a hypervisor."""
+        return f"10.78.9.{11 + self.hypervisors.index(hypervisor)}"
+
+    def start_daemons(self) -> None:
+        """Start virshmanagerd on every hypervisor."""
+        self._everywhere(Hypervisor.start_daemon)
+
+    def invite(self, join: str) -> None:
+        """Put a join key on every hypervisor."""
+        for hypervisor in self.hypervisors:
+            hypervisor.invite(join)
+
+    def _bring_up(self, halfway: ExitStack) -> None:
+        guard()
+        self.folder.mkdir(mode=0o755)
+        halfway.callback(_remove_empty, self.folder)
+        kernel = image.kernel()
+        initramfs = self.folder / "initramfs"
+        halfway.callback(initramfs.unlink, missing_ok=True)
+        image.make_initramfs(initramfs)
+        self.segment = halfway.enter_context(Segment(BLOCK))
+        self.server = self.segment.host("server", SERVER)
+        self.segment.host("others", *OTHERS)
+        for number in range(1, self._count + 1):
+            self._boot(halfway, number, kernel, initramfs)
+        self._everywhere(_populate)
+        self._record(halfway)
+
+    def _boot(self, halfway: ExitStack, number: int, kernel: Path, initramfs: Path) -> None:
+        name = f"hv{number}"
+        network = self.segment.host(name, f"10.78.9.{10 + number}")
+        guests = [Guest(f"web{number}"), Guest(f"db{number}", running=False)]
+        hypervisor = Hypervisor(
+            name, network, self.folder / name, kernel=kernel, initramfs=initramfs, guests=guests
+        )
+        halfway.callback(hypervisor.close)
+        self.hypervisors.append(hypervisor)
+        hypervisor.boot()
+
+    def _everywhere(self, action: Any) -> None:
+        with ThreadPoolExecutor(len(self.hypervisors)) as pool:
+            list(pool.map(action, self.hypervisors))
+
+    def _record(self, halfway: ExitStack) -> None:
+        """Leave a note for `script/lab` in another terminal."""
+        machines = {
+            hypervisor.name: {"pid": hypervisor.pid, "address": self.address_of(hypervisor)}
+            for hypervisor in self.hypervisors
+        }
+        record = self.folder / _RECORD
+        halfway.callback(record.unlink, missing_ok=True)
+        record.write_text(
+            json.dumps({"owner": os.getpid(), "server": self.server.name, "machines": machines})
+        )
+
+
+def labs_that_are_up() -> list[dict[str, Any]]:
+    """The records of all labs on this machine whose owner lives, each with its `folder`."""
+    found = sorted(scratch_root().glob(f"vm*-lab/{_RECORD}"))
+    return [
+        {**json.loads(path.read_text()), "folder": path.parent}
+        for path in found
+        if owner_is_alive(path.parent.name)
+    ]
+
+
+def _populate(hypervisor: Hypervisor) -> None:
+    hypervisor.wait_until_ready()
+    hypervisor.start_libvirt()
+    hypervisor.start_guests()
+
+
+def _remove_empty(folder: Path) -> None:
+    folder.rmdir()
