@@ -8,7 +8,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from virshmanagerd.daemon import Daemon
-from virshmanagerd.handlers import enrol, wellknown
+from virshmanagerd.handlers import domains, enrol, host, stats, wellknown
 from virshmanagerd.web import Problem, Request, Response
 
 Handler = Callable[[Daemon, Request], Response]
@@ -43,6 +43,12 @@ ROUTES: tuple[Route, ...] = (
     Route("GET", "/.well-known/virshmanager", wellknown.get_identity, Access.STRANGER),
     Route("POST", "/v1/enrol/join", enrol.join, Access.STRANGER),
     Route("POST", "/v1/enrol/finish", enrol.finish, Access.PROVER),
+    Route("GET", "/v1/host", host.get_host, Access.OWNER),
+    Route("GET", "/v1/domains", domains.list_domains, Access.OWNER),
+    Route("GET", "/v1/domains/{uuid}", domains.get_domain, Access.OWNER),
+    Route("GET", "/v1/domains/{uuid}/xml", domains.get_xml, Access.OWNER),
+    Route("GET", "/v1/domains/{uuid}/screenshot", domains.get_screenshot, Access.OWNER),
+    Route("GET", "/v1/stats", stats.get_stats, Access.OWNER),
 )
 
 

@@ -94,7 +94,7 @@ TITLES: Mapping[str, str] = {
 }
 
 
-class Problem(Exception):  # noqa: N818 - the field's name for it (RFC 9457)
+class Problem(Exception):
     """A refusal: a stable word, an HTTP status, and a sentence for a person.
 
     ``type`` is one of the words in ``TITLES``; ``detail`` may differ from one occurrence to the next.

@@ -1,0 +1,87 @@
+"""What root does on the host: look, and forget. Both work on the state directory alone."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING
+
+from virshmanagerd import certificates, files, identity, joinkey
+from virshmanagerd.certificates import CertificateError
+from virshmanagerd.ownership import Ownership
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from virshmanagerd.config import Config
+
+
+class CommandError(Exception):
+    """A command that could not be done; its text is one line for a person."""
+
+
+def status(config: Config) -> Iterator[str]:
+    """Describe this host, line by line.
+
+    Raises:
+        CommandError: when the state directory cannot be read.
+        OwnershipError: when the owner's file is damaged.
+    """
+    try:
+        key = certificates.key_from_pem((config.state_dir / identity.KEY).read_bytes())
+        record = json.loads((config.state_dir / identity.RECORD).read_bytes())
+    except FileNotFoundError:
+        yield f"The daemon has not been started yet with the state directory {config.state_dir}."
+        return
+    except (OSError, ValueError, CertificateError) as error:
+        raise CommandError(f"{config.state_dir} cannot be read: {error}") from None
+    yield f"id:         {certificates.host_id(key.public_key())}"
+    yield from _ownership(config)
+    if record.get("notice"):
+        yield f"notice:     {record['notice']}"
+
+
+def _ownership(config: Config) -> Iterator[str]:
+    owner = Ownership(config.state_dir / identity.OWNER).owner
+    if owner is None:
+        yield "state:      unclaimed"
+        yield f"join key:   {_join_key(config)}"
+        return
+    certificate = certificates.certificate_from_pem(owner.certificate)
+    yield "state:      owned"
+    yield f"owner:      {owner.server_id}"
+    yield f"valid till: {certificate.not_valid_after_utc:%F %T} UTC"
+
+
+def _join_key(config: Config) -> str:
+    try:
+        key = joinkey.parse(config.join_file.read_bytes())
+    except FileNotFoundError:
+        return f"none ({config.join_file})"
+    except OSError as error:
+        return f"cannot be read: {config.join_file}: {error.strerror}"
+    except joinkey.JoinFileError as error:
+        return f"cannot be used: {config.join_file}: {error}"
+    word = "expired since" if key.expired(certificates.now()) else "usable until"
+    return f"{key.key_id}, {word} {key.expires_at:%F %T} UTC"
+
+
+def reset(config: Config) -> Iterator[str]:
+    """Forget owner and identity; a running daemon notices within a second, and makes a new key.
+
+    Spent join keys stay spent. The owner goes first: a crash in between leaves an unclaimed host.
+
+    Raises:
+        CommandError: when a file cannot be removed.
+    """
+    try:
+        removed = [
+            name
+            for name in (identity.OWNER, identity.RECORD, identity.KEY)
+            if files.remove(config.state_dir / name)
+        ]
+    except OSError as error:
+        raise CommandError(f"the state cannot be removed: {error}") from None
+    if not removed:
+        yield f"There was nothing to forget in {config.state_dir}."
+        return
+    yield "The owner and the identity are forgotten: this host is unclaimed, with a new key."

@@ -1,0 +1,217 @@
+"""One TLS connection, driven by the engine's loop and by nobody else.
+
+    handshake -> read -> (answered elsewhere) -> write -> read ... -> linger -> closed
+
+No step waits: what cannot go on says what it needs, and has a deadline. Threads compute answers, and
+never touch the socket.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import selectors
+import socket
+import ssl
+import time
+from typing import TYPE_CHECKING, Protocol
+
+from virshmanagerd import attempts
+from virshmanagerd.certificates import CertificateError, PeerCertificate
+from virshmanagerd.exchange import Answer, Exchange, RawRequest, answer_from
+from virshmanagerd.web import Peer, Problem
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from virshmanagerd.daemon import Trust
+
+logger = logging.getLogger(__name__)
+
+HANDSHAKE_SECONDS = 5.0
+HEADER_SECONDS = 10.0
+BODY_SECONDS = 10.0
+WRITE_SECONDS = 30.0
+IDLE_SECONDS = 75.0
+LINGER_SECONDS = 2.0
+CHUNK = 16 * 1024
+READS_AT_ONCE = 16
+FOREVER = float("inf")
+
+
+class Keeper(Protocol):
+    """What a connection needs of the door through which it came."""
+
+    def watch(self, connection: Connection, events: int) -> None:
+        """Call ``advance`` when the socket is ready for ``events``; 0 for never."""
+
+    def resume(self, connection: Connection) -> None:
+        """Call ``advance`` after the others had their turn."""
+
+    def prove(self, connection: Connection) -> None:
+        """The client has shown a certificate of the CA."""
+
+    def dispatch(self, connection: Connection, request: RawRequest) -> None:
+        """Have a request answered; the answer comes by ``reply``."""
+
+    def forget(self, connection: Connection) -> None:
+        """The connection is about to close."""
+
+
+class Connection:
+    """One client. ``deadline`` is the moment (monotonic clock) at which it is given up."""
+
+    def __init__(self, keeper: Keeper, sock: socket.socket, address: str, trust: Trust, number: int) -> None:
+        """Take over an accepted socket.
+
+        Raises:
+            OSError: when the client has gone already.
+        """
+        sock.setblocking(False)
+        sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        self._socket = trust.context.wrap_socket(sock, server_side=True, do_handshake_on_connect=False)
+        self._keeper = keeper
+        self._exchange = Exchange()
+        self._outgoing = memoryview(b"")
+        self._last = False
+        self._step: Callable[[], None] = self._handshake
+        self.source = attempts.source(address)
+        self.peer = Peer(address, None, trust.generation, number)
+        self.deadline = time.monotonic() + HANDSHAKE_SECONDS
+        self.busy = False
+        self.closed = False
+
+    def fileno(self) -> int:
+        """Return the socket's descriptor, for the selector."""
+        return self._socket.fileno()
+
+    def advance(self) -> None:
+        """Go on as far as possible without waiting."""
+        if self.closed:
+            return
+        try:
+            self._step()
+        except ssl.SSLWantReadError:
+            self._keeper.watch(self, selectors.EVENT_READ)
+        except ssl.SSLWantWriteError:
+            self._keeper.watch(self, selectors.EVENT_WRITE)
+        except BlockingIOError:
+            self._keeper.watch(self, selectors.EVENT_READ)
+        except OSError:
+            self.close()
+        except Exception:
+            # A defect met by one client must not end the connections of all the others.
+            logger.exception("the connection from %s failed", self.peer.address)
+            self.close()
+
+    def _handshake(self) -> None:
+        try:
+            self._socket.do_handshake()
+        except (ssl.SSLWantReadError, ssl.SSLWantWriteError):
+            raise
+        except ssl.SSLError:
+            self._hang_up()  # the client shall read the alert that says why
+            return
+        der = self._socket.getpeercert(binary_form=True)
+        if der:
+            self._introduce(der)
+        self._await_request(HEADER_SECONDS)
+
+    def _introduce(self, der: bytes) -> None:
+        try:
+            certificate = PeerCertificate.from_der(der)
+        except CertificateError as error:
+            raise OSError(str(error)) from None
+        self.peer = Peer(self.peer.address, certificate, self.peer.generation, self.peer.connection)
+        self._keeper.prove(self)
+
+    def _await_request(self, seconds: float) -> None:
+        self.deadline = time.monotonic() + seconds
+        self._step = self._read_first
+        self._read_first()
+
+    def _read_first(self) -> None:
+        data = self._socket.recv(CHUNK)
+        self.deadline = time.monotonic() + HEADER_SECONDS
+        self._step = self._read
+        if self._take(data):
+            self._read()
+
+    def _read(self) -> None:
+        for _ in range(READS_AT_ONCE):
+            if not self._take(self._socket.recv(CHUNK)):
+                return
+        # What TLS has buffered does not show on the socket, so the selector cannot bring us back.
+        self._keeper.resume(self)
+
+    def _take(self, data: bytes) -> bool:
+        """Take bytes of a request; say whether more are needed."""
+        if not data:
+            self.close()
+            return False
+        in_body = self._exchange.headers_complete
+        try:
+            self._exchange.feed(data)
+            request = self._exchange.next_request()
+        except Problem as problem:
+            self._send(answer_from(problem.response()), last=True)
+            return False
+        if request:
+            self._wait_for_answer(request)
+            return False
+        if self._exchange.headers_complete and not in_body:
+            self.deadline = time.monotonic() + BODY_SECONDS
+        return True
+
+    def _wait_for_answer(self, request: RawRequest) -> None:
+        self.busy = True
+        self.deadline = FOREVER  # every handler has deadlines of its own
+        self._keeper.watch(self, 0)
+        self._keeper.dispatch(self, request)
+
+    def reply(self, answer: Answer, *, last: bool) -> None:
+        """Send the answer to the request; with ``last`` the connection ends after it."""
+        if self.closed:
+            return
+        self.busy = False
+        self._step = lambda: self._send(answer, last=last)
+        self.advance()
+
+    def _send(self, answer: Answer, *, last: bool) -> None:
+        self._outgoing = memoryview(self._exchange.encode(answer, close=last))
+        self._last = last
+        self.deadline = time.monotonic() + WRITE_SECONDS
+        self._step = self._write
+        self._write()
+
+    def _write(self) -> None:
+        while self._outgoing:
+            sent = self._socket.send(self._outgoing)
+            self._outgoing = self._outgoing[sent:]
+        if self._last or not self._exchange.start_next():
+            self._hang_up()
+        else:
+            self._await_request(IDLE_SECONDS)
+
+    def _hang_up(self) -> None:
+        # Closing while bytes of the client are unread would reset the connection, and the last answer
+        # or alert could be lost. So: say that this was all, and read until the client has understood.
+        with contextlib.suppress(OSError, ValueError):
+            self._socket.unwrap()  # it sends its notice, and then would wait for the client's
+        self._socket.shutdown(socket.SHUT_WR)
+        self.deadline = time.monotonic() + LINGER_SECONDS
+        self._step = self._linger
+        self._linger()
+
+    def _linger(self) -> None:
+        if self._socket.recv(CHUNK):
+            self._keeper.watch(self, selectors.EVENT_READ)
+        else:
+            self.close()
+
+    def close(self) -> None:
+        """Close at once."""
+        if not self.closed:
+            self.closed = True
+            self._keeper.forget(self)
+            self._socket.close()
