@@ -13,8 +13,6 @@
 `type` and `status` are the contract's problem word and HTTP status.
 """
 
-# ruff: noqa: N818 - these are the contract's words
-
 from __future__ import annotations
 
 from types import MappingProxyType

@@ -18,9 +18,10 @@ from typing import TypeVar
 
 import libvirt
 
-from virshmanagerd.driver import bulk, eventloop, screen, single
+from virshmanagerd.driver import bulk, screen, single
 from virshmanagerd.driver.answers import DomainDetails, DomainStats, HostFacts, Libvirt, Listing
 from virshmanagerd.driver.calls import CallLost, Calls, Limits, exit_process
+from virshmanagerd.driver.eventloop import LOOP
 from virshmanagerd.driver.link import Link
 from virshmanagerd.driver.pool import Pool
 from virshmanagerd.driver.session import Session
@@ -52,7 +53,7 @@ class Driver:
 
     def start(self) -> None:
         """Begin to connect, and return at once. libvirt may be absent."""
-        eventloop.ensure_running()
+        LOOP.ensure_running()
         self._link.start()
 
     def stop(self) -> None:

@@ -70,6 +70,11 @@ class Calls:
         finally:
             self._callers.release()
 
+    @property
+    def lost(self) -> int:
+        """How many calls are past their deadline and still run."""
+        return self._lost
+
     def start(self, work: Callable[[], T]) -> Future[T]:
         """Begin `work`, which nobody waits for; see `lose`."""
         return self._pool.submit(work)

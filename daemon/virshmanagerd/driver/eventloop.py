@@ -7,7 +7,10 @@ thread, so they do nothing that could wait.
 
 from __future__ import annotations
 
+import heapq
+import itertools
 import logging
+import math
 import threading
 import time
 from collections.abc import Callable
@@ -16,44 +19,75 @@ import libvirt
 
 log = logging.getLogger(__name__)
 
-_starting = threading.Lock()
-_thread: threading.Thread | None = None
+DISARMED = -1
 
 
-def ensure_running() -> None:
-    """Start the loop, unless it runs already."""
-    global _thread  # noqa: PLW0603 - libvirt has one event loop per process
-    with _starting:
-        if _thread is None or not _thread.is_alive():
-            libvirt.registerErrorHandler(_no_print, None)
-            libvirt.virEventRegisterDefaultImpl()
-            _thread = threading.Thread(target=_run, name="libvirt-events", daemon=True)
-            _thread.start()
+class Loop:
+    """The loop's thread, and its alarm clock.
+
+    The clock is one libvirt timer, set anew for whichever action is due next:
+    the Python bindings never free what belongs to a timer that was removed.
+    """
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._thread: threading.Thread | None = None
+        self._timer = 0
+        self._due: list[tuple[float, int, Timer]] = []
+        self._numbers = itertools.count()
+
+    def ensure_running(self) -> None:
+        """Start the thread, unless it runs already (a fork leaves it behind)."""
+        with self._lock:
+            if self._thread is None or not self._thread.is_alive():
+                libvirt.registerErrorHandler(_no_print, None)
+                libvirt.virEventRegisterDefaultImpl()
+                self._timer = libvirt.virEventAddTimeout(DISARMED, self._ring, None)
+                self._thread = threading.Thread(target=_run, name="libvirt-events", daemon=True)
+                self._thread.start()
+
+    def call_later(self, seconds: float, action: Callable[[], None]) -> Timer:
+        """Call `action` once on the loop's thread after `seconds`."""
+        timer = Timer(action)
+        with self._lock:
+            heapq.heappush(self._due, (time.monotonic() + seconds, next(self._numbers), timer))
+            self._arm()
+        return timer
+
+    def _ring(self, _timer: int, _opaque: None) -> None:
+        now, ready = time.monotonic(), []
+        with self._lock:
+            while self._due and self._due[0][0] <= now:
+                ready.append(heapq.heappop(self._due)[2])
+            self._arm()
+        for timer in ready:
+            timer.fire()
+
+    def _arm(self) -> None:
+        wait = DISARMED
+        if self._due:
+            wait = max(1, math.ceil(1000 * (self._due[0][0] - time.monotonic())))
+        libvirt.virEventUpdateTimeout(self._timer, wait)
 
 
 class Timer:
-    """Calls `action` once on the loop's thread after `seconds`, unless cancelled."""
+    """One action to come."""
 
-    def __init__(self, seconds: float, action: Callable[[], None]) -> None:
-        self._action = action
-        self._pending = True
-        self._lock = threading.Lock()
-        self._id: int = libvirt.virEventAddTimeout(int(seconds * 1000), self._fire, None)
+    def __init__(self, action: Callable[[], None]) -> None:
+        self._action: Callable[[], None] | None = action
 
     def cancel(self) -> None:
-        """Forget the action; no harm when it has run."""
-        self._end(self._id)
+        """Forget the action. One that begins at this moment still happens."""
+        self._action = None
 
-    def _fire(self, timer_id: int, _opaque: None) -> None:
-        if self._end(timer_id):
-            self._action()
+    def fire(self) -> None:
+        """Do the action, once."""
+        action, self._action = self._action, None
+        if action is not None:
+            action()
 
-    def _end(self, timer_id: int) -> bool:
-        with self._lock:
-            pending, self._pending = self._pending, False
-            if pending:
-                libvirt.virEventRemoveTimeout(timer_id)
-        return pending
+
+LOOP = Loop()
 
 
 def _no_print(_context: None, _error: object) -> None:

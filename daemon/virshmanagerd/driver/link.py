@@ -15,7 +15,7 @@ from concurrent.futures import Future
 import libvirt
 
 from virshmanagerd.driver.calls import Calls, Limits
-from virshmanagerd.driver.eventloop import Timer
+from virshmanagerd.driver.eventloop import LOOP, Timer
 from virshmanagerd.driver.session import Session
 from virshmanagerd.errors import LibvirtDown
 
@@ -84,7 +84,7 @@ class Link:
 
     def _open(self) -> None:
         self._opening = self._calls.start(functools.partial(Session.open, self._uri, self._closed))
-        self._set_timer(Timer(self._limits.open, functools.partial(self._overdue, self._opening)))
+        self._set_timer(LOOP.call_later(self._limits.open, functools.partial(self._overdue, self._opening)))
         self._opening.add_done_callback(self._opened)
 
     def _opened(self, opening: Future[Session]) -> None:
@@ -131,7 +131,7 @@ class Link:
         self._failures = min(self._failures + 1, 10)
         # Jitter: many hosts that lost their libvirt together do not come back together.
         delay = random.uniform(limit / 2, limit)  # noqa: S311 - no secret
-        self._set_timer(Timer(delay, self._again))
+        self._set_timer(LOOP.call_later(delay, self._again))
 
     def _again(self) -> None:
         with self._lock:

@@ -26,6 +26,11 @@ class Pool:
         self._tasks: deque[tuple[Future[Any], Callable[[], Any]]] = deque()
         self._changed = threading.Condition()
 
+    @property
+    def threads(self) -> int:
+        """How many threads there are now."""
+        return self._threads
+
     def submit(self, work: Callable[[], T]) -> Future[T]:
         """Run `work` on a thread; the future holds its result or its exception."""
         future: Future[T] = Future()

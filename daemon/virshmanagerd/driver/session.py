@@ -65,9 +65,9 @@ class Session:
         _if_possible(self.connection.unregisterCloseCallback)
 
     def _watch(self) -> None:
-        # The in-process drivers have no line that could break: they refuse both.
-        _if_possible(self.connection.setKeepAlive, *KEEPALIVE)
-        _if_possible(self.connection.registerCloseCallback, self._closed, None)
+        # A driver inside this process has no line that could break, and refuses keepalive.
+        if _if_possible(self.connection.setKeepAlive, *KEEPALIVE):
+            _if_possible(self.connection.registerCloseCallback, self._closed, None)
         for event in INVALIDATING:
             self._callbacks.append(self.connection.domainEventRegisterAny(None, event, self._changed, None))
 
@@ -79,8 +79,9 @@ class Session:
         self._on_close(self)
 
 
-def _if_possible(function: Callable[..., object], *arguments: object) -> None:
+def _if_possible(function: Callable[..., object], *arguments: object) -> bool:
     try:
         function(*arguments)
     except libvirt.libvirtError:
-        return  # not supported by this driver, or the connection is gone already
+        return False  # not supported by this driver, or the connection is gone already
+    return True
