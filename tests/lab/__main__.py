@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from tests.networks.requirements import missing
+from tests.networks.sweep import owner_is_alive, scratch_root
 
 from .gateway import open_gateway
 from .hypervisor import JOIN_FILE
@@ -49,11 +50,11 @@ def up(arguments: argparse.Namespace) -> int:
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
         started = time.monotonic()
-        with Lab() as lab:
+        with Lab(by_hand=True) as lab:
             if arguments.daemons:
                 lab.start_daemons()
             _say(f"The lab is up after {time.monotonic() - started:.1f} s.")
-            _show(labs_that_are_up()[-1])
+            _show(_current(lab.folder.name))
             _say(_HOW_TO)
             _say(f"http://127.0.0.1:{arguments.publish}/ leads to the same port of the server namespace.")
             _say("Ctrl-C ends the lab.")
@@ -68,17 +69,19 @@ async def _stay_open(lab: Lab, port: int) -> None:
         await gateway.serve_forever()
 
 
-def down(_arguments: argparse.Namespace) -> int:
-    """End every lab of `up`."""
-    for record in labs_that_are_up():
+def down(arguments: argparse.Namespace) -> int:
+    """End every lab of `up`, or the one named by --lab."""
+    records = labs_that_are_up(arguments.lab)
+    for record in records:
         os.kill(record["owner"], signal.SIGTERM)
-    wait_for(lambda: not labs_that_are_up(), "every lab is down", deadline=30)
+    owners = [record["name"] for record in records]
+    wait_for(lambda: not any(map(owner_is_alive, owners)), "every lab is down", deadline=30)
     return 0
 
 
-def status(_arguments: argparse.Namespace) -> int:
+def status(arguments: argparse.Namespace) -> int:
     """Show the labs that are up. Exit status 1 when there is none."""
-    records = labs_that_are_up()
+    records = labs_that_are_up(arguments.lab)
     for record in records:
         _show(record)
     if not records:
@@ -88,7 +91,7 @@ def status(_arguments: argparse.Namespace) -> int:
 
 def shell(arguments: argparse.Namespace) -> int:
     """Open a shell on a hypervisor, or in the server namespace."""
-    record = _current()
+    record = _current(arguments.lab)
     if arguments.host == "server":
         return subprocess.call(_in_server(record["server"], "bash"))
     machine = record["machines"].get(arguments.host)
@@ -101,8 +104,8 @@ def shell(arguments: argparse.Namespace) -> int:
 
 def run(arguments: argparse.Namespace) -> int:
     """Run a command in the server namespace: of the lab that is up, else of one brought up for it."""
-    if labs_that_are_up():
-        return _call_quietly(_in_server(_current()["server"], *arguments.command))
+    if arguments.lab or labs_that_are_up():
+        return _call_quietly(_in_server(_current(arguments.lab)["server"], *arguments.command))
     with Lab() as lab:
         lab.start_daemons()
         return _call_quietly(lab.server.command(*arguments.command))
@@ -111,10 +114,11 @@ def run(arguments: argparse.Namespace) -> int:
 def join(arguments: argparse.Namespace) -> int:
     """Put a join key on every hypervisor."""
     content = Path(arguments.file).read_bytes()
-    record = _current()
+    record = _current(arguments.lab)
     for name in record["machines"]:
-        target = record["folder"] / name / JOIN_FILE
+        target = scratch_root() / record["name"] / name / JOIN_FILE
         target.parent.mkdir(exist_ok=True)
+        target.touch(mode=0o600)
         target.write_bytes(content)
     return 0
 
@@ -132,14 +136,15 @@ def _in_server(namespace: str, *command: str) -> list[str]:
     return ["ip", "netns", "exec", namespace, *command]
 
 
-def _current() -> Record:
-    records = labs_that_are_up()
+def _current(name: str | None) -> Record:
+    records = labs_that_are_up(name)
     if not records:
         raise LookupError("no lab is up: start one with script/lab up")
     return records[-1]
 
 
 def _show(record: Record) -> None:
+    _say(f"lab     {record['name']}")
     _say(f"server  {SERVER:<13} namespace {record['server']}")
     for name, machine in record["machines"].items():
         _say(f"{name:<7} {machine['address']:<13} libvirtd, virshmanagerd on port 16510")
@@ -158,6 +163,9 @@ def _fail(reason: str) -> int:
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="script/lab", description=__doc__)
+    parser.add_argument(
+        "--lab", metavar="NAME", help="which lab, if several are up (default: the last of `up`)"
+    )
     actions = parser.add_subparsers(required=True, metavar="ACTION")
     for action in (up, down, status, shell, run, join):
         about = (action.__doc__ or "").strip()

@@ -29,8 +29,9 @@ class Lab:
     other addresses of the block are silent. A context manager; enter it from the main thread.
     """
 
-    def __init__(self, count: int = 3) -> None:
+    def __init__(self, count: int = 3, *, by_hand: bool = False) -> None:
         self.folder = scratch_root() / unique_name("lab")
+        self._by_hand = by_hand
         self.hypervisors: list[Hypervisor] = []
         self._count = count
         self._open = ExitStack()
@@ -101,19 +102,15 @@ class Lab:
         }
         record = self.folder / _RECORD
         halfway.callback(record.unlink, missing_ok=True)
-        record.write_text(
-            json.dumps({"owner": os.getpid(), "server": self.server.name, "machines": machines})
-        )
+        facts = {"name": self.folder.name, "owner": os.getpid(), "by_hand": self._by_hand}
+        record.write_text(json.dumps({**facts, "server": self.server.name, "machines": machines}))
 
 
-def labs_that_are_up() -> list[dict[str, Any]]:
-    """The records of all labs on this machine whose owner lives, each with its `folder`."""
-    found = sorted(scratch_root().glob(f"vm*-lab/{_RECORD}"))
-    return [
-        {**json.loads(path.read_text()), "folder": path.parent}
-        for path in found
-        if owner_is_alive(path.parent.name)
-    ]
+def labs_that_are_up(name: str | None = None) -> list[dict[str, Any]]:
+    """The record of the lab called `name`, or of every lab that a person brought up, oldest first."""
+    found = [path for path in scratch_root().glob(f"vm*-lab/{_RECORD}") if owner_is_alive(path.parent.name)]
+    records = [json.loads(path.read_text()) for path in sorted(found, key=lambda path: path.stat().st_mtime)]
+    return [record for record in records if (record["by_hand"] if name is None else record["name"] == name)]
 
 
 def _populate(hypervisor: Hypervisor) -> None:

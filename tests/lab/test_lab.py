@@ -136,26 +136,37 @@ class TestNetwork:
 
 
 class TestScript:
-    def test_status_says_that_no_lab_is_up_or_shows_it(self, lab: Lab) -> None:
-        shown = subprocess.run(
-            [SCRIPT, "status"], check=True, capture_output=True, text=True, timeout=30
-        ).stdout
-        assert lab.server.name in shown
+    def script(self, lab: Lab, *arguments: str) -> subprocess.CompletedProcess[str]:
+        command = [str(SCRIPT), "--lab", lab.folder.name, *arguments]
+        return subprocess.run(command, capture_output=True, text=True, check=False, timeout=30)
 
-    def test_run_passes_the_exit_status_on(self, lab: Lab) -> None:
-        ran = subprocess.run(
-            [SCRIPT, "run", "--", "sh", "-c", "ip -br a; exit 7"],
-            capture_output=True,
-            text=True,
-            check=False,
-            timeout=30,
-        )
+    def test_a_host_that_does_not_exist_is_named(self, lab: Lab) -> None:
+        ran = self.script(lab, "shell", "hv9")
+        assert ran.returncode == 2
+        assert "no such host: hv9" in ran.stderr
+
+    def test_status_shows_a_lab(self, lab: Lab) -> None:
+        assert lab.server.name in self.script(lab, "status").stdout
+
+    def test_run_is_in_the_server_namespace_and_passes_the_exit_status_on(self, lab: Lab) -> None:
+        ran = self.script(lab, "run", "--", "sh", "-c", "ip -br address; exit 7")
         assert ran.returncode == 7
         assert f"{SERVER}/24" in ran.stdout
 
-    def test_a_host_that_does_not_exist_is_named(self, lab: Lab) -> None:
-        ran = subprocess.run(
-            [SCRIPT, "shell", "hv9"], capture_output=True, text=True, check=False, timeout=30
-        )
-        assert ran.returncode == 2
-        assert "no such host: hv9" in ran.stderr
+    def test_join_puts_the_key_on_every_hypervisor_for_root_alone(self, lab: Lab, tmp_path: Path) -> None:
+        key = tmp_path / "join.json"
+        key.write_text('{"version": 1}')
+        assert self.script(lab, "join", str(key)).returncode == 0
+        for hypervisor in lab.hypervisors:
+            assert hypervisor.run("cat", "/etc/virshmanager/join.json") == '{"version": 1}'
+            assert hypervisor.run("stat", "-c%a", "/etc/virshmanager/join.json").strip() == "600"
+
+    def test_up_shows_the_lab_and_down_ends_it(self) -> None:
+        with subprocess.Popen([SCRIPT, "up", "--publish", "0"], stdout=subprocess.PIPE, text=True) as owner:
+            assert owner.stdout is not None
+            shown = "".join(iter(owner.stdout.readline, "Ctrl-C ends the lab.\n"))
+            assert "10.78.9.13" in shown
+            [folder] = scratch_root().glob(f"vm{owner.pid}-*-lab")
+            subprocess.run([str(SCRIPT), "--lab", folder.name, "down"], check=True, timeout=60)
+            assert traces_of(folder) == []
+            assert owner.wait(timeout=10) == 0

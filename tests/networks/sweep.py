@@ -74,7 +74,10 @@ def _start_time(pid: int) -> int:
     except (FileNotFoundError, ProcessLookupError):
         raise ProcessLookupError(pid) from None
     # The second field is the command in parentheses and may hold spaces; what follows the last is regular.
-    return int(stat.rpartition(")")[2].split()[19])
+    state, *fields = stat.rpartition(")")[2].split()
+    if state in {"Z", "X"}:  # it has ended, and only its parent has not noticed
+        raise ProcessLookupError(pid)
+    return int(fields[18])
 
 
 def _entries(folder: Path) -> list[str]:
@@ -88,5 +91,5 @@ def _run(*argv: str) -> str:
 if __name__ == "__main__":
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     sys.stdin.buffer.read()
-    # Told by name: a process that has ended keeps its pid until its parent asks how it ended.
+    # Told by name: a process that ends closes its files a moment before it looks dead.
     sweep(ended=sys.argv[1])
