@@ -1,0 +1,30 @@
+"""Fixtures of all tests."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from authority import Authority
+from doors import World
+
+
+@pytest.fixture
+def world(tmp_path: Path) -> Iterator[World]:
+    """An engine that runs."""
+    running = World(tmp_path)
+    yield running
+    running.close()
+
+
+@pytest.fixture(scope="session")
+def authority() -> Authority:
+    """The server that may own hosts here."""
+    return Authority()
+
+
+@pytest.fixture(scope="session")
+def other_authority() -> Authority:
+    """A server of somebody else."""
+    return Authority()
