@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import json
 import os
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
-from pathlib import Path
 from typing import Any
 
 from tests.networks import Segment
@@ -37,10 +37,11 @@ class Lab:
         self._open = ExitStack()
 
     def __enter__(self) -> Lab:
-        # Whatever fails or interrupts halfway: what is up by then is taken down.
-        with ExitStack() as halfway:
-            self._bring_up(halfway)
-            self._open = halfway.pop_all()
+        try:
+            self._bring_up()
+        except BaseException:  # also Ctrl-C: what is up by then is taken down
+            self.close()
+            raise
         return self
 
     def __exit__(self, *_exc: object) -> None:
@@ -63,45 +64,50 @@ class Lab:
         for hypervisor in self.hypervisors:
             hypervisor.invite(join)
 
-    def _bring_up(self, halfway: ExitStack) -> None:
+    def add(self, name: str, *addresses: str, guests: Sequence[Guest] = ()) -> Hypervisor:
+        """Boot one more machine, on which nothing is started yet. Ends with the lab, or by its `close`."""
+        network = self.segment.host(name, *addresses)
+        hypervisor = Hypervisor(
+            name,
+            network,
+            self.folder / name,
+            kernel=self._kernel,
+            initramfs=self._initramfs,
+            guests=list(guests),
+        )
+        self._open.callback(hypervisor.close)
+        hypervisor.boot()
+        return hypervisor
+
+    def _bring_up(self) -> None:
         guard()
-        self.folder.mkdir(mode=0o755)
-        halfway.callback(_remove_empty, self.folder)
-        kernel = image.kernel()
-        initramfs = self.folder / "initramfs"
-        halfway.callback(initramfs.unlink, missing_ok=True)
-        image.make_initramfs(initramfs)
-        self.segment = halfway.enter_context(Segment(BLOCK))
+        self.folder.mkdir()
+        self._open.callback(self.folder.rmdir)
+        self._kernel = image.kernel()
+        self._initramfs = self.folder / "initramfs"
+        self._open.callback(self._initramfs.unlink, missing_ok=True)
+        image.make_initramfs(self._initramfs)
+        self.segment = self._open.enter_context(Segment(BLOCK))
         self.server = self.segment.host("server", SERVER)
         self.segment.host("others", *OTHERS)
         for number in range(1, self._count + 1):
-            self._boot(halfway, number, kernel, initramfs)
+            guests = [Guest(f"web{number}"), Guest(f"db{number}", running=False)]
+            self.hypervisors.append(self.add(f"hv{number}", f"10.78.9.{10 + number}", guests=guests))
         self._everywhere(_populate)
-        self._record(halfway)
-
-    def _boot(self, halfway: ExitStack, number: int, kernel: Path, initramfs: Path) -> None:
-        name = f"hv{number}"
-        network = self.segment.host(name, f"10.78.9.{10 + number}")
-        guests = [Guest(f"web{number}"), Guest(f"db{number}", running=False)]
-        hypervisor = Hypervisor(
-            name, network, self.folder / name, kernel=kernel, initramfs=initramfs, guests=guests
-        )
-        halfway.callback(hypervisor.close)
-        self.hypervisors.append(hypervisor)
-        hypervisor.boot()
+        self._record()
 
     def _everywhere(self, action: Any) -> None:
         with ThreadPoolExecutor(len(self.hypervisors)) as pool:
             list(pool.map(action, self.hypervisors))
 
-    def _record(self, halfway: ExitStack) -> None:
+    def _record(self) -> None:
         """Leave a note for `script/lab` in another terminal."""
         machines = {
             hypervisor.name: {"pid": hypervisor.pid, "address": self.address_of(hypervisor)}
             for hypervisor in self.hypervisors
         }
         record = self.folder / _RECORD
-        halfway.callback(record.unlink, missing_ok=True)
+        self._open.callback(record.unlink, missing_ok=True)
         facts = {"name": self.folder.name, "owner": os.getpid(), "by_hand": self._by_hand}
         record.write_text(json.dumps({**facts, "server": self.server.name, "machines": machines}))
 
@@ -117,7 +123,3 @@ def _populate(hypervisor: Hypervisor) -> None:
     hypervisor.wait_until_ready()
     hypervisor.start_libvirt()
     hypervisor.start_guests()
-
-
-def _remove_empty(folder: Path) -> None:
-    folder.rmdir()

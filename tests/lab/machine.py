@@ -50,6 +50,7 @@ class Machine:
         subprocess.run(["cp", "-a", "/etc", self.folder / "etc"], check=True, timeout=30)
         self.write("etc/machine-id", f"{uuid.uuid4().hex}\n")
         self.write("etc/hostname", f"{self.name}\n")
+        self.write("run/lab/boot_id", f"{uuid.uuid4()}\n")
 
     def write(self, path: str, content: str) -> None:
         """Write a file of the machine; `path` is relative to its root (etc/... or run/...)."""

@@ -111,7 +111,11 @@ class TestHypervisors:
             hypervisor.run("virsh", "capabilities").split("<uuid>")[1][:36] for hypervisor in lab.hypervisors
         }
         assert names == ["hv1", "hv2", "hv3"] != [socket.gethostname()] * 3
+        boot_ids = {
+            hypervisor.run("cat", "/proc/sys/kernel/random/boot_id") for hypervisor in lab.hypervisors
+        }
         assert len(machine_ids - {ours}) == 3
+        assert len(boot_ids - {Path("/proc/sys/kernel/random/boot_id").read_text()}) == 3
         assert host_uuids == {hypervisor.host_uuid for hypervisor in lab.hypervisors}
 
     def test_libvirtd_dies_and_comes_back_and_its_guests_stay(self, lab: Lab) -> None:

@@ -10,6 +10,7 @@ import os
 import shutil
 import subprocess
 from functools import cache
+from pathlib import Path
 
 import pytest
 
@@ -52,6 +53,8 @@ def missing(mark: str) -> str | None:
     absent = [program for program in _PROGRAMS[mark] if shutil.which(program, path=_path()) is None]
     if absent:
         return f"not installed: {', '.join(absent)}"
+    if mark == "lab" and not Path("/dev/net/tun").exists():
+        return "no /dev/net/tun: guests cannot have a network card"
     command = ["unshare", "--net", "--mount", "true"]
     tried = subprocess.run(command, capture_output=True, text=True, check=False)
     return f"no namespaces here: {tried.stderr.strip()}" if tried.returncode else None
