@@ -16,13 +16,16 @@ import signal
 import socket
 import sys
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from django.conf import settings
 from django.core.exceptions import ImproperlyConfigured
 
-from virshmanager.supervisor import ChildError, Command, Supervisor, say
+from virshmanager.demo import play
+from virshmanager.supervisor import ChildError, Command, Supervisor, manage, python, reachable, say
 
 READY_DEADLINE = 60.0
 # sun_path of sockaddr_un, less its closing zero (unix(7)).
@@ -31,14 +34,6 @@ SOCKET_PATH_LIMIT = 107
 
 class StartError(Exception):
     """Something outside forbids the start: a port, a folder, a missing program. One line of text."""
-
-
-def python(name: str, *arguments: str) -> Command:
-    return Command(name, [sys.executable, *arguments])
-
-
-def manage(name: str, *arguments: str) -> Command:
-    return python(name, "manage.py", *arguments)
 
 
 def redis(home: Path) -> Command:
@@ -138,41 +133,26 @@ async def answering(host: str, port: int) -> None:
         raise ChildError(f"web did not answer on {host} port {port} within {READY_DEADLINE:.0f} s.") from None
 
 
-async def connectable(path: Path) -> None:
-    """Return when something listens on the Unix socket; raise ChildError after 10 s."""
-    try:
-        async with asyncio.timeout(10):
-            while True:
-                with contextlib.suppress(OSError):
-                    _, writer = await asyncio.open_unix_connection(path)
-                    writer.close()
-                    return
-                await asyncio.sleep(0.02)
-    except TimeoutError:
-        raise ChildError(f"redis did not answer on {path} within 10 s.") from None
-
-
 async def prepare_users(supervisor: Supervisor, password: str) -> list[str]:
     """Make `admin` if a password was given; return the lines of the setup link while nobody can log in."""
     if password:
         secret = {"VIRSHMANAGER_ADMIN_PASSWORD": password}
         await supervisor.run_once(manage("ensure_admin", "ensure_admin"), environment=secret)
-    return await supervisor.run_once(manage("setup_link", "setup_link"))
+    link = replace(manage("setup_link", "setup_link", "--if-needed"), private=True)
+    return await supervisor.run_once(link)
 
 
 async def bring_up(supervisor: Supervisor, home: Path, *, password: str, demo: bool) -> None:
     """Start all parts in order, and tell the person where to go."""
     if not os.environ.get("REDIS_URL"):
         supervisor.start(redis(home))
-        await connectable(home / "redis.sock")
+        await reachable("redis", partial(asyncio.open_unix_connection, home / "redis.sock"))
     await supervisor.run_once(manage("migrate", "migrate", "--noinput", "--verbosity", "1"))
     for command in (web(), worker(), beat()):
         supervisor.start(command)
     link = await prepare_users(supervisor, password)
     await answering(local_address(), settings.VIRSHMANAGER_PORT)
     if demo:
-        from virshmanager.demo import play
-
         await play(supervisor, home)
     say(f"\nVirshManager is ready: {public_url()}/")
     for line in link:

@@ -14,17 +14,22 @@ import re
 import signal
 import sys
 from collections import deque
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
 LOG_BYTES = 10_000_000
+LINE_BYTES = 65536
+KEPT_LINES = 200
 TAIL_LINES = 15
+START_DEADLINE = 30.0
 RESTART_DELAY = 1.0
 DEATHS_ALLOWED = 5
 DEATHS_WINDOW = 60.0
 GRACE = 5.0
 
+ANY_LINE = re.compile("")
+NO_LINE = re.compile("(?!)")
 ERROR_LINE = re.compile(r"\b(ERROR|CRITICAL)\b")
 CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]")
 
@@ -42,41 +47,54 @@ def say(text: str) -> None:
 class Command:
     """A process to run: each of `stop_signals` is given `GRACE` seconds, then it is killed.
 
-    `on_orphan` is what the kernel sends if the supervisor dies first.
+    `on_orphan` is what the kernel sends if the supervisor dies first. A `private` one is not logged.
     """
 
     name: str
     arguments: Sequence[str]
     stop_signals: Sequence[signal.Signals] = (signal.SIGTERM,)
     on_orphan: str = "KILL"
+    private: bool = False
+
+
+def python(name: str, *arguments: str) -> Command:
+    return Command(name, [sys.executable, *arguments])
+
+
+def manage(name: str, *arguments: str) -> Command:
+    return python(name, "manage.py", *arguments)
 
 
 @dataclass
 class Child:
-    """One running process, its log file and its last lines."""
+    """One running process, its log and its last lines."""
 
     command: Command
     log: logging.Handler
     environment: Mapping[str, str]
-    echo: Callable[[str], bool]
-    tail: deque[str] = field(default_factory=lambda: deque(maxlen=TAIL_LINES))
+    echo: re.Pattern[str]
+    tail: deque[str] = field(default_factory=lambda: deque(maxlen=KEPT_LINES))
     process: asyncio.subprocess.Process | None = None
 
     async def run(self) -> int:
         """Start it, follow its output to the end, and return its exit code."""
         self.tail.clear()
-        self.process = await asyncio.create_subprocess_exec(
-            *("setpriv", "--pdeathsig", self.command.on_orphan, "--", *self.command.arguments),
-            stdin=asyncio.subprocess.DEVNULL,
-            stdout=asyncio.subprocess.PIPE,
-            stderr=asyncio.subprocess.STDOUT,
-            env=self.environment,
-            start_new_session=True,
-        )
-        follower = asyncio.create_task(self._follow(self.process))
+        # Not asyncio's own pipe: its wait() would wait for a grandchild that holds the other end, too.
+        read_end, write_end = os.pipe()
+        follower = asyncio.create_task(self._follow(read_end))
+        try:
+            self.process = await asyncio.create_subprocess_exec(
+                *("setpriv", "--pdeathsig", self.command.on_orphan, "--", *self.command.arguments),
+                stdin=asyncio.subprocess.DEVNULL,
+                stdout=write_end,
+                stderr=asyncio.subprocess.STDOUT,
+                env=self.environment,
+                start_new_session=True,
+            )
+        finally:
+            os.close(write_end)
         code = await self.process.wait()
         self._kill_group()
-        # A grandchild that left the group may hold the pipe open: what has been said by now is enough.
         await asyncio.wait([follower], timeout=0.5)
         follower.cancel()
         return code
@@ -99,15 +117,20 @@ class Child:
                 os.killpg(self.process.pid, signal.SIGKILL)
         self.process = None
 
-    async def _follow(self, process: asyncio.subprocess.Process) -> None:
-        if process.stdout is None:
-            return
+    async def _follow(self, read_end: int) -> None:
+        reader = asyncio.StreamReader()
+        transport, _ = await asyncio.get_running_loop().connect_read_pipe(
+            lambda: asyncio.StreamReaderProtocol(reader), os.fdopen(read_end, "rb", buffering=0)
+        )
         rest = b""
-        while block := await process.stdout.read(65536):
-            *lines, rest = (rest + block).split(b"\n")
-            rest = rest[-65536:]
-            for line in lines:
-                self._heard(line)
+        try:
+            while block := await reader.read(LINE_BYTES):
+                *lines, rest = (rest + block).split(b"\n")
+                rest = rest[-LINE_BYTES:]
+                for line in lines:
+                    self._heard(line)
+        finally:
+            transport.close()
         if rest:
             self._heard(rest)
 
@@ -116,7 +139,7 @@ class Child:
         line = CONTROL.sub("?", raw.decode(errors="replace").rstrip("\r"))
         self.tail.append(line)
         self.log.emit(logging.makeLogRecord({"msg": line}))
-        if self.echo(line):
+        if self.echo.search(line):
             say(f"{self.command.name}: {line}")
 
 
@@ -150,17 +173,17 @@ class Supervisor:
 
     def start(self, command: Command) -> None:
         """Start a child and keep it alive."""
-        child = self._child(command, environment={}, echo=lambda line: bool(ERROR_LINE.search(line)))
+        child = self._child(command, environment={}, echo=ERROR_LINE)
         self._kept.append((child, asyncio.create_task(self._keep(child))))
 
     async def run_once(
         self, command: Command, *, environment: Mapping[str, str] | None = None, echo: bool = False
     ) -> list[str]:
-        """Run a command to its end and return its last lines.
+        """Run a command to its end and return its last lines, 200 at most.
 
         Raises ChildError if it does not exit with 0.
         """
-        child = self._child(command, environment=environment or {}, echo=lambda _: echo)
+        child = self._child(command, environment=environment or {}, echo=ANY_LINE if echo else NO_LINE)
         try:
             code = await child.run()
         finally:
@@ -169,11 +192,12 @@ class Supervisor:
             raise ChildError(obituary(child, code))
         return list(child.tail)
 
-    def _child(
-        self, command: Command, *, environment: Mapping[str, str], echo: Callable[[str], bool]
-    ) -> Child:
-        log = logging.handlers.RotatingFileHandler(
-            self.log_folder / f"{command.name}.log", maxBytes=LOG_BYTES, backupCount=2, delay=True
+    def _child(self, command: Command, *, environment: Mapping[str, str], echo: re.Pattern[str]) -> Child:
+        path = self.log_folder / f"{command.name}.log"
+        log = (
+            logging.NullHandler()
+            if command.private
+            else logging.handlers.RotatingFileHandler(path, maxBytes=LOG_BYTES, backupCount=2, delay=True)
         )
         return Child(command, log, {**self.environment, **environment}, echo)
 
@@ -197,7 +221,25 @@ class Supervisor:
             await asyncio.sleep(RESTART_DELAY)
 
 
+async def reachable(
+    name: str, connect: Callable[[], Awaitable[tuple[asyncio.StreamReader, asyncio.StreamWriter]]]
+) -> None:
+    """Return when something listens where `connect` goes; raise ChildError after `START_DEADLINE` seconds."""
+    try:
+        async with asyncio.timeout(START_DEADLINE):
+            while True:
+                with contextlib.suppress(OSError):
+                    _, writer = await connect()
+                    writer.close()
+                    return
+                await asyncio.sleep(0.02)
+    except TimeoutError:
+        raise ChildError(f"{name} did not answer within {START_DEADLINE:.0f} s.") from None
+
+
 def obituary(child: Child, code: int) -> str:
     """What a person needs to see about a process that ended: its name, how it ended, its last lines."""
     how = f"was ended by {signal.Signals(-code).name}" if code < 0 else f"ended with code {code}"
-    return "\n".join([f"{child.command.name} {how}.", *(f"  | {line}" for line in child.tail)])
+    return "\n".join(
+        [f"{child.command.name} {how}.", *(f"  | {line}" for line in [*child.tail][-TAIL_LINES:])]
+    )
