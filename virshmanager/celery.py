@@ -9,3 +9,8 @@ os.environ.setdefault("DJANGO_SETTINGS_MODULE", "virshmanager.settings")
 app = Celery("virshmanager")
 app.config_from_object("django.conf:settings", namespace="CELERY")
 app.autodiscover_tasks()
+
+app.conf.beat_schedule = {
+    # A beat that no worker took in time says nothing any more.
+    "heartbeat": {"task": "virshmanager.tasks.heartbeat", "schedule": 5.0, "options": {"expires": 5}},
+}

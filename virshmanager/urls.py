@@ -1,11 +1,15 @@
 """Every route of the server: the pages of each app, the API, the admin and the state of health."""
 
 from django.contrib import admin
+from django.contrib.auth.decorators import login_not_required
 from django.urls import include, path
-from drf_spectacular.views import SpectacularAPIView, SpectacularSwaggerView
+from django.views.generic import RedirectView
+from drf_spectacular.views import SpectacularAPIView, SpectacularSwaggerSplitView
 
 from . import health, pages
-from .api import router
+from .api import SummaryView, router
+
+to_login = login_not_required(RedirectView.as_view(pattern_name="account_login", query_string=True))
 
 urlpatterns = [
     path("", pages.overview, name="overview"),
@@ -14,10 +18,18 @@ urlpatterns = [
     path("", include("domains.urls")),
     path("account/", include("access.urls")),
     path("api/schema/", SpectacularAPIView.as_view(), name="schema"),
-    path("api/docs/", SpectacularSwaggerView.as_view(url_name="schema"), name="api-docs"),
+    path("api/docs/", SpectacularSwaggerSplitView.as_view(url_name="schema"), name="api-docs"),
+    path("api/summary/", SummaryView.as_view(), name="summary"),
     path("api/", include(router.urls)),
+    # The admin has no login of its own.
+    path("admin/login/", to_login, name="admin-login"),
     path("admin/", admin.site.urls),
     path("healthz", health.healthz, name="healthz"),
     path("readyz", health.readyz, name="readyz"),
     path("metrics", health.metrics, name="metrics"),
 ]
+
+handler400 = "virshmanager.errors.bad_request"
+handler403 = "virshmanager.errors.permission_denied"
+handler404 = "virshmanager.errors.page_not_found"
+handler500 = "virshmanager.errors.server_error"

@@ -1,0 +1,28 @@
+"""Tokens and setup links in the admin: to see and to revoke, never to make or to read."""
+
+from django.contrib import admin
+from django.db.models import Model
+from django.http import HttpRequest
+
+from .looking import LookingAdmin
+from .models import ApiToken, SetupLink
+
+
+class RevocableAdmin(LookingAdmin):
+    def has_delete_permission(self, request: HttpRequest, obj: Model | None = None) -> bool:  # noqa: ARG002
+        return True
+
+
+@admin.register(ApiToken)
+class ApiTokenAdmin(RevocableAdmin):
+    list_display = ["name", "user", "created", "expiry", "last_used_at"]
+    list_filter = ["user", "expiry"]
+    list_select_related = ["user"]
+    search_fields = ["name", "user__username"]
+    fields = ["name", "user", "created", "expiry", "last_used_at"]
+
+
+@admin.register(SetupLink)
+class SetupLinkAdmin(RevocableAdmin):
+    list_display = ["created_at", "expires_at"]
+    fields = ["created_at", "expires_at"]

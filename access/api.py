@@ -1,0 +1,33 @@
+"""`/api/tokens/`: the caller's own tokens."""
+
+from drf_spectacular.utils import extend_schema
+from rest_framework import mixins, viewsets
+from rest_framework.request import Request
+from rest_framework.response import Response
+
+from . import services
+from .models import ApiToken, ApiTokenQuerySet
+from .permissions import IsAdministrator
+from .serializers import CreatedTokenSerializer, NewTokenSerializer, TokenSerializer
+
+
+class TokenViewSet(
+    mixins.ListModelMixin, mixins.RetrieveModelMixin, mixins.DestroyModelMixin, viewsets.GenericViewSet[ApiToken]
+):
+    """Your own API tokens. A token's text is in the answer that creates it, and nowhere else."""
+
+    permission_classes = [IsAdministrator]
+    serializer_class = TokenSerializer
+    queryset = ApiToken.objects.none()
+    search_fields = ["name"]
+    ordering_fields = ["name", "created", "expiry", "last_used_at"]
+
+    def get_queryset(self) -> ApiTokenQuerySet:
+        return ApiToken.objects.filter(user_id=self.request.user.pk).valid()
+
+    @extend_schema(request=NewTokenSerializer, responses={201: CreatedTokenSerializer})
+    def create(self, request: Request) -> Response:
+        asked = NewTokenSerializer(data=request.data)
+        asked.is_valid(raise_exception=True)
+        token, text = services.create_token(user=request.user, **asked.validated_data)
+        return Response({**TokenSerializer(token).data, "token": text}, status=201)

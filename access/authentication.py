@@ -1,0 +1,30 @@
+"""API tokens: `Authorization: Token ...`."""
+
+from datetime import timedelta
+
+from django.contrib.auth.models import User
+from django.db.models import Q
+from django.utils import timezone
+from knox.auth import TokenAuthentication as KnoxTokenAuthentication
+from rest_framework.exceptions import AuthenticationFailed
+
+from .models import ApiToken
+
+LAST_USE_IS_KEPT_EVERY = timedelta(minutes=1)
+
+
+class TokenAuthentication(KnoxTokenAuthentication):  # type: ignore[misc]
+    """Knox's check, and a note of the last use: once a minute, since a read should not cost a write each time."""
+
+    def authenticate_credentials(self, token: bytes) -> tuple[User, ApiToken]:
+        if not token.isascii():
+            raise AuthenticationFailed
+        return super().authenticate_credentials(token)  # type: ignore[no-any-return]
+
+    def validate_user(self, auth_token: ApiToken) -> tuple[User, ApiToken]:
+        user, found = super().validate_user(auth_token)
+        now = timezone.now()
+        if found.last_used_at is None or found.last_used_at < now - LAST_USE_IS_KEPT_EVERY:
+            due = Q(last_used_at__isnull=True) | Q(last_used_at__lt=now - LAST_USE_IS_KEPT_EVERY)
+            ApiToken.objects.filter(due, pk=found.pk).update(last_used_at=now)
+        return user, found

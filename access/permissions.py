@@ -1,0 +1,21 @@
+"""Who may do what. Until roles exist, every route needs an administrator."""
+
+from typing import TYPE_CHECKING
+
+from django.contrib.auth.models import AbstractBaseUser, AnonymousUser
+from rest_framework.permissions import BasePermission
+from rest_framework.request import Request
+
+if TYPE_CHECKING:  # the module of views loads this one, by the settings
+    from rest_framework.views import APIView
+
+
+def is_administrator(user: AbstractBaseUser | AnonymousUser) -> bool:
+    return bool(user.is_authenticated and user.is_active and getattr(user, "is_superuser", False))
+
+
+class IsAdministrator(BasePermission):
+    """Lets administrators in, and nobody else. For pages and sockets see `is_administrator`."""
+
+    def has_permission(self, request: Request, view: "APIView") -> bool:  # noqa: ARG002 -- DRF's signature
+        return is_administrator(request.user)

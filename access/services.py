@@ -1,0 +1,88 @@
+"""Who gets in: the first administrator, and the tokens of programs."""
+
+import hashlib
+import secrets
+from datetime import timedelta
+
+from django.conf import settings
+from django.contrib.auth.models import User
+from django.db import transaction
+from django.urls import reverse
+from django.utils import timezone
+
+from .errors import NoSuchUser, SetupClosed
+from .models import ApiToken, SetupLink
+
+SETUP_LINK_LIFE = timedelta(hours=24)
+AUTOMATION_USER = "admin"
+
+
+def _digest(secret: str) -> str:
+    return hashlib.sha256(secret.encode()).hexdigest()
+
+
+def public_address() -> str:
+    """Where people reach this server: the declared proxy, or the address it listens on."""
+    if settings.VIRSHMANAGER_URL:
+        return str(settings.VIRSHMANAGER_URL)
+    listen = settings.VIRSHMANAGER_LISTEN
+    return f"http://{f'[{listen}]' if ':' in listen else listen}:{settings.VIRSHMANAGER_PORT}"
+
+
+def create_setup_link() -> str:
+    """Return the address of the setup page, good for one use in 24 hours. An earlier link ends.
+
+    Raises SetupClosed when a user exists.
+    """
+    secret = secrets.token_urlsafe(32)
+    with transaction.atomic():
+        if User.objects.exists():
+            raise SetupClosed
+        SetupLink.objects.all().delete()
+        SetupLink.objects.create(digest=_digest(secret), expires_at=timezone.now() + SETUP_LINK_LIFE)
+    return public_address() + reverse("setup", args=[secret])
+
+
+def setup_is_open(secret: str) -> bool:
+    return SetupLink.objects.valid().filter(digest=_digest(secret)).exists() and not User.objects.exists()
+
+
+def create_first_administrator(*, secret: str, username: str, password: str) -> User:
+    """Spend the link and create the administrator, both or neither.
+
+    Raises SetupClosed when the link is wrong, spent or expired, or when a user exists.
+    """
+    with transaction.atomic():
+        # Of two that post the same link at once, the database lets only one delete it.
+        spent, _ = SetupLink.objects.valid().filter(digest=_digest(secret)).delete()
+        if not spent or User.objects.exists():
+            raise SetupClosed
+        SetupLink.objects.all().delete()
+        return User.objects.create_superuser(username, password=password)
+
+
+def ensure_automation_user(password: str) -> bool:
+    """Create the administrator `admin` with this password unless that user exists; tell whether it was created."""
+    with transaction.atomic():
+        user, created = User.objects.get_or_create(
+            username=AUTOMATION_USER, defaults={"is_staff": True, "is_superuser": True}
+        )
+        if created:
+            user.set_password(password)
+            user.save(update_fields=["password"])
+    return created
+
+
+def create_token(*, user: User, name: str, expires_in: timedelta | None = None) -> tuple[ApiToken, str]:
+    """Return a new token of `user` and its text, which is not kept. Without `expires_in` it does not expire."""
+    token: ApiToken
+    token, text = ApiToken.objects.create(user=user, name=name, expiry=expires_in)
+    return token, text
+
+
+def create_token_for(username: str, *, name: str) -> str:
+    """Return the text of a new token. Raises NoSuchUser when no active user has this name."""
+    user = User.objects.filter(username=username, is_active=True).first()
+    if user is None:
+        raise NoSuchUser(username)
+    return create_token(user=user, name=name)[1]

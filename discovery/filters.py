@@ -1,0 +1,40 @@
+from django.db.models import QuerySet
+from django_filters.rest_framework import ModelChoiceFilter, MultipleChoiceFilter, NumberFilter
+
+from access.searching import SearchFilterSet
+from hosts.models import Host
+
+from .choices import CrawlState, Kind, Phase
+from .models import Address, Range
+
+
+class RangeFilter(SearchFilterSet):
+    search_fields = ("cidr", "label")
+
+
+class AddressFilter(SearchFilterSet):
+    search_fields = ("ip", "host__hostname")
+
+    range = ModelChoiceFilter(queryset=Range.objects.all())
+    kind = MultipleChoiceFilter(choices=Kind.choices, distinct=False)
+    host = NumberFilter(field_name="host_id", min_value=1)
+
+
+class CrawlFilter(SearchFilterSet):
+    search_fields = ("range__cidr", "range__label")
+
+    range = ModelChoiceFilter(queryset=Range.objects.all())
+    phase = MultipleChoiceFilter(choices=Phase.choices, distinct=False)
+    state = MultipleChoiceFilter(choices=CrawlState.choices, distinct=False)
+
+
+class HostRangeFilter(ModelChoiceFilter):
+    """`range` of lists of hosts: those with an address that answered in this range."""
+
+    def __init__(self) -> None:
+        super().__init__(queryset=Range.objects.all())
+
+    def filter(self, qs: QuerySet[Host], value: Range | None) -> QuerySet[Host]:
+        if value is None:
+            return qs
+        return qs.filter(pk__in=Address.objects.filter(range=value, host__isnull=False).values("host"))

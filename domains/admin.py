@@ -1,0 +1,23 @@
+from django.contrib import admin
+from django.utils.translation import gettext_lazy as _
+
+from access.looking import LookingAdmin
+
+from .models import Domain, DomainQuerySet
+
+
+@admin.register(Domain)
+class DomainAdmin(LookingAdmin):
+    """The mirror of what hosts report: to see, since the truth is on the host."""
+
+    list_display = ["name", "host", "state", "stale", "vcpus", "memory", "persistent", "autostart", "missing_since"]
+    list_filter = ["state", "persistent", "autostart", ("missing_since", admin.EmptyFieldListFilter), "host"]
+    list_select_related = ["host"]
+    search_fields = ["name", "title", "uuid", "host__hostname"]
+
+    def get_queryset(self, request: object) -> DomainQuerySet:  # noqa: ARG002 -- Django's signature
+        return Domain.objects.with_stale()
+
+    @admin.display(description=_("stale"), boolean=True)
+    def stale(self, domain: Domain) -> bool:
+        return domain.stale

@@ -1,0 +1,84 @@
+"""Domains as the API shows them: the mirror, with its age."""
+
+from typing import Any
+
+from rest_framework import serializers
+
+from hosts.models import Host
+
+from .models import Domain
+
+
+class HostOfDomainSerializer(serializers.ModelSerializer[Host]):
+    class Meta:
+        model = Host
+        fields = ["id", "hostname"]
+
+
+class DomainSerializer(serializers.ModelSerializer[Domain]):
+    """A domain from `Domain.objects.with_stale().select_related("host")`.
+
+    `stale` tells that `state` is only the last one known; `last_seen` is when its host last listed it. `actions` are the
+    verbs that the caller may use on it now.
+    """
+
+    host = HostOfDomainSerializer(read_only=True)
+    stale = serializers.BooleanField(read_only=True)
+    tags = serializers.ListField(child=serializers.CharField(), read_only=True)
+    last_seen = serializers.SerializerMethodField()
+    actions = serializers.SerializerMethodField()
+
+    class Meta:
+        model = Domain
+        fields = [
+            *("id", "uuid", "name", "host", "state", "reason", "stale", "vcpus", "memory", "max_memory"),
+            *("persistent", "autostart", "title", "description", "tags", "first_seen", "last_seen", "missing_since"),
+            *("has_managed_save", "actions"),
+        ]
+        read_only_fields = fields
+
+    def get_last_seen(self, domain: Domain) -> str:
+        """A present domain was seen whenever its host was listed; that costs no write for each domain."""
+        seen = domain.host.listed_at if domain.missing_since is None else None
+        text: str = serializers.DateTimeField().to_representation(max(domain.last_seen, seen or domain.last_seen))
+        return text
+
+    def get_actions(self, domain: Domain) -> list[str]:  # noqa: ARG002 -- there are no verbs yet
+        return []
+
+
+class DiskSerializer(serializers.Serializer[dict[str, Any]]):
+    target = serializers.CharField()
+    bus = serializers.CharField()
+    device = serializers.CharField()
+    type = serializers.CharField()
+    source = serializers.CharField()
+    format = serializers.CharField()
+    readonly = serializers.BooleanField()
+
+
+class InterfaceSerializer(serializers.Serializer[dict[str, Any]]):
+    mac = serializers.CharField()
+    type = serializers.CharField()
+    source = serializers.CharField()  # type: ignore[assignment] -- Field has an attribute of this name
+    model = serializers.CharField()
+    target = serializers.CharField()
+    addresses = serializers.ListField(child=serializers.CharField())
+
+
+class GraphicsSerializer(serializers.Serializer[dict[str, Any]]):
+    type = serializers.CharField()
+    listen = serializers.CharField()
+    port = serializers.IntegerField(allow_null=True)
+
+
+class DomainDetailSerializer(DomainSerializer):
+    """A domain with its devices, as of `details_at` (null: not looked at yet)."""
+
+    disks = DiskSerializer(many=True, source="details.disks", default=list, read_only=True)
+    interfaces = InterfaceSerializer(many=True, source="details.interfaces", default=list, read_only=True)
+    graphics = GraphicsSerializer(many=True, source="details.graphics", default=list, read_only=True)
+
+    class Meta(DomainSerializer.Meta):
+        fields = [*DomainSerializer.Meta.fields, "disks", "interfaces", "graphics", "details_at"]
+        read_only_fields = fields

@@ -1,0 +1,67 @@
+"""What only the host itself can tell of one domain: devices, XML, screen."""
+
+import logging
+from datetime import timedelta
+from typing import Literal
+
+from django.core.cache import cache
+from django.utils import timezone
+from django_redis.exceptions import ConnectionInterrupted
+from kombu.exceptions import OperationalError as BrokerError
+from redis.exceptions import RedisError
+
+from hosts.agent import Agent, agent_of
+from hosts.choices import Trust
+from hosts.live import publish
+
+from ..errors import DomainMissing, HostNotOwned
+from ..models import Domain
+
+logger = logging.getLogger(__name__)
+
+DETAILS_LAST = timedelta(seconds=10)
+DEVICES = ("disks", "interfaces", "graphics", "consoles", "boot", "machine", "arch", "xml_hash")
+
+
+def wish_details(domain: Domain) -> None:
+    """Have a worker look at the domain's devices, unless that was done a moment ago. Never waits, never fails."""
+    if domain.missing_since or domain.host.trust != Trust.OWNED:
+        return
+    if domain.details_at and domain.details_at > timezone.now() - DETAILS_LAST:
+        return
+    from ..tasks import refresh_details as task
+
+    try:
+        # Many may look at one domain at once: one look serves all.
+        if cache.add(f"domain-details:{domain.pk}", "wished", timeout=DETAILS_LAST.total_seconds()):
+            task.apply_async([domain.pk], expires=DETAILS_LAST.total_seconds(), retry=False)
+    except (RedisError, ConnectionInterrupted, BrokerError, OSError) as error:
+        logger.warning("Domain %s is not looked at now: %s", domain.pk, error)
+
+
+def refresh_details(domain: Domain) -> None:
+    """Ask the host for the domain's devices and keep them. Raises AgentError, DomainError."""
+    found = _agent(domain).domain(domain.uuid)
+    details = {name: found[name] for name in DEVICES}  # type: ignore[literal-required]
+    changed = details != domain.details
+    Domain.objects.filter(pk=domain.pk).update(details=details, details_at=timezone.now())
+    if changed:
+        publish("domain.changed", domain.pk, f"domain.{domain.pk}")
+
+
+def xml(domain: Domain, which: Literal["live", "inactive"] | None = None) -> str:
+    """The domain's XML; of None, the live one of an active domain, else the stored. Raises AgentError, DomainError."""
+    return _agent(domain).xml(domain.uuid, which)
+
+
+def screenshot(domain: Domain) -> bytes:
+    """A PNG of the domain's screen. Raises AgentError, DomainError."""
+    return _agent(domain).screenshot(domain.uuid)
+
+
+def _agent(domain: Domain) -> Agent:
+    if domain.host.trust != Trust.OWNED:
+        raise HostNotOwned
+    if domain.missing_since:
+        raise DomainMissing
+    return agent_of(domain.host)

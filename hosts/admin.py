@@ -1,0 +1,110 @@
+"""Hosts in the admin: facts are what daemons proved and told, so they are to see; verbs are actions."""
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+from django.contrib import admin, messages
+from django.db.models import QuerySet
+from django.http import HttpRequest
+from django.utils.translation import gettext_lazy as _
+from django.utils.translation import ngettext
+
+from access.looking import LookingAdmin
+
+from . import services
+from .errors import AgentError, NotPossible
+from .models import Host, HostAddress, JoinKey, QuarantinedKey
+
+if TYPE_CHECKING:
+    TabularInline = admin.TabularInline[HostAddress, Host]
+else:
+    TabularInline = admin.TabularInline
+
+
+def carry_out(
+    admin_page: LookingAdmin, request: HttpRequest, hosts: QuerySet[Host], verb: Callable[[Host], Any]
+) -> None:
+    """Do `verb` to each host and tell how often it went well; a refusal is told for its host, and stops no other."""
+    done = 0
+    for host in hosts:
+        try:
+            verb(host)
+            done += 1
+        except (AgentError, NotPossible) as refusal:
+            admin_page.message_user(request, f"{host}: {refusal}", messages.WARNING)
+    admin_page.message_user(request, ngettext("%d host done.", "%d hosts done.", done) % done)
+
+
+class HostAddressInline(TabularInline):
+    model = HostAddress
+    fields = ["ip", "port", "proved_at"]
+    readonly_fields = fields
+    extra = 0
+    can_delete = False
+
+    def has_add_permission(self, request: HttpRequest, obj: Host | None = None) -> bool:  # noqa: ARG002
+        return False
+
+
+@admin.register(Host)
+class HostAdmin(LookingAdmin):
+    list_display = ["__str__", "address", "port", "trust", "health", "last_seen", "libvirt_alive", "daemon_version"]
+    list_filter = ["trust", "problem", "hypervisor", "daemon_version", "libvirt_alive"]
+    search_fields = ["hostname", "address", "uuid", "addresses__ip"]
+    date_hierarchy = "first_seen"
+    inlines = [HostAddressInline]
+    actions = ["probe", "approve", "deny", "retire"]
+
+    def get_queryset(self, request: HttpRequest) -> QuerySet[Host]:
+        return Host.objects.with_status()
+
+    @admin.display(description=_("status"), ordering="status")
+    def health(self, host: Host) -> str:
+        return host.status
+
+    @admin.action(description=_("Probe now"))
+    def probe(self, request: HttpRequest, queryset: QuerySet[Host]) -> None:
+        carry_out(self, request, queryset, services.probe)
+
+    @admin.action(description=_("Approve"))
+    def approve(self, request: HttpRequest, queryset: QuerySet[Host]) -> None:
+        carry_out(self, request, queryset, lambda host: services.approve(host, actor=request.user))
+
+    @admin.action(description=_("Deny"))
+    def deny(self, request: HttpRequest, queryset: QuerySet[Host]) -> None:
+        carry_out(self, request, queryset, lambda host: services.deny(host, actor=request.user))
+
+    @admin.action(description=_("Retire: give the host up"))
+    def retire(self, request: HttpRequest, queryset: QuerySet[Host]) -> None:
+        carry_out(self, request, queryset, lambda host: services.retire(host, actor=request.user))
+
+
+@admin.register(HostAddress)
+class HostAddressAdmin(LookingAdmin):
+    list_display = ["ip", "port", "host", "proved_at"]
+    list_select_related = ["host"]
+    search_fields = ["ip", "host__hostname"]
+
+
+@admin.register(QuarantinedKey)
+class QuarantinedKeyAdmin(LookingAdmin):
+    list_display = ["public_key_sha256", "ip", "problem", "first_seen", "last_seen"]
+    list_filter = ["problem"]
+    search_fields = ["public_key_sha256", "ip", "claimed_uuid"]
+
+
+@admin.register(JoinKey)
+class JoinKeyAdmin(LookingAdmin):
+    """Made on its page, by the API or by `manage.py join_key`: the secret is shown there once, and never here."""
+
+    list_display = ["__str__", "state", "approve", "uses", "max_uses", "expires_at", "created_by"]
+    list_filter = ["approve", "expires_at"]
+    list_select_related = ["created_by"]
+    search_fields = ["label", "id"]
+    exclude = ["derived_key"]
+    actions = ["revoke"]
+
+    @admin.action(description=_("Revoke"))
+    def revoke(self, request: HttpRequest, queryset: QuerySet[JoinKey]) -> None:
+        for key in queryset:
+            services.revoke_join_key(key, actor=request.user)

@@ -1,0 +1,105 @@
+"""Hosts and join keys as the API shows them."""
+
+from collections.abc import Iterable
+from datetime import timedelta
+from typing import Any
+
+from rest_framework import serializers
+
+from . import siblings
+from .choices import DAEMON_PORT, Approval, Status
+from .models import Host, JoinKey
+
+LONGEST_JOIN_KEY_SECONDS = 366 * 86400
+JOIN_KEY_SECONDS = 86400
+JOIN_KEY_STATES = [(state, state) for state in ("usable", "revoked", "expired", "spent")]
+
+
+class LibvirtSerializer(serializers.Serializer[dict[str, object]]):
+    """The hypervisor as its libvirt tells it. `alive` is null until it was asked."""
+
+    uri = serializers.CharField()
+    version = serializers.CharField()
+    hypervisor = serializers.CharField()
+    alive = serializers.BooleanField(allow_null=True)
+
+
+class HostList(serializers.ListSerializer[Any]):
+    """Counts the domains of all hosts at once, not of each."""
+
+    def to_representation(self, data: Iterable[Host]) -> list[Any]:
+        hosts = list(data)
+        self.child.counted = siblings.domain_counts([host.pk for host in hosts])
+        return super().to_representation(hosts)
+
+
+class HostSerializer(serializers.ModelSerializer[Host]):
+    """A host from `Host.objects.with_status()`. `problem` is the stable word of `reason`; both are empty when well."""
+
+    counted: dict[int, siblings.DomainCounts] | None = None
+
+    addresses = serializers.SlugRelatedField[Any](many=True, read_only=True, slug_field="ip")
+    status = serializers.ChoiceField(choices=Status.choices, read_only=True)
+    libvirt = LibvirtSerializer(read_only=True)
+    load = serializers.ListField(child=serializers.FloatField(), read_only=True)
+    domain_counts = serializers.SerializerMethodField()
+
+    class Meta:
+        model = Host
+        list_serializer_class = HostList
+        fields = [
+            *("id", "uuid", "hostname", "address", "addresses", "port", "trust", "status", "problem", "reason"),
+            *("first_seen", "last_seen", "daemon_version", "libvirt", "cpus", "cpu_model", "memory", "memory_free"),
+            *("load", "domain_counts"),
+        ]
+        read_only_fields = fields
+
+    def get_domain_counts(self, host: Host) -> dict[str, int]:
+        counts = self.counted if self.counted is not None else siblings.domain_counts([host.pk])
+        return counts[host.pk]
+
+
+class NewHostSerializer(serializers.Serializer[Host]):
+    """Where a daemon listens, to add it by hand."""
+
+    address = serializers.IPAddressField()
+    port = serializers.IntegerField(min_value=1, max_value=65535, default=DAEMON_PORT)
+
+
+class JoinKeySerializer(serializers.ModelSerializer[JoinKey]):
+    """A join key without its secret, which the server does not have."""
+
+    state = serializers.ChoiceField(choices=JOIN_KEY_STATES, read_only=True)
+    cidrs = serializers.ListField(child=serializers.CharField(), read_only=True)
+
+    class Meta:
+        model = JoinKey
+        fields = [
+            *("id", "label", "cidrs", "approve", "max_uses", "uses", "state"),
+            *("created_at", "expires_at", "revoked_at"),
+        ]
+        read_only_fields = fields
+
+
+class NewJoinKeySerializer(serializers.Serializer[JoinKey]):
+    label = serializers.CharField(max_length=100, allow_blank=True, default="")
+    cidrs = serializers.ListField(
+        child=serializers.CharField(max_length=49), default=list, max_length=100, help_text="Empty: any network."
+    )
+    expires_in = serializers.IntegerField(
+        min_value=60, max_value=LONGEST_JOIN_KEY_SECONDS, default=JOIN_KEY_SECONDS, help_text="Seconds from now."
+    )
+    max_uses = serializers.IntegerField(min_value=1, max_value=1_000_000, allow_null=True, default=None)
+    approve = serializers.ChoiceField(choices=Approval.choices, default=Approval.AUTO)
+
+    def validate_expires_in(self, value: int) -> timedelta:
+        return timedelta(seconds=value)
+
+
+class CreatedJoinKeySerializer(JoinKeySerializer):
+    """A new join key with the content of its join.json: this once."""
+
+    join = serializers.DictField(read_only=True)
+
+    class Meta(JoinKeySerializer.Meta):
+        fields = [*JoinKeySerializer.Meta.fields, "join"]

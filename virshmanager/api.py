@@ -1,0 +1,34 @@
+"""The REST API on one screen."""
+
+from drf_spectacular.utils import extend_schema
+from rest_framework.request import Request
+from rest_framework.response import Response
+from rest_framework.routers import DefaultRouter
+from rest_framework.views import APIView
+
+from access.api import TokenViewSet
+from access.permissions import IsAdministrator
+from discovery.api import AddressViewSet, CrawlViewSet, RangeViewSet
+from domains.api import DomainViewSet
+from hosts.api import HostViewSet, JoinKeyViewSet
+
+from .summary import summary
+
+router = DefaultRouter()
+router.include_format_suffixes = False
+router.register("ranges", RangeViewSet)
+router.register("crawls", CrawlViewSet)
+router.register("addresses", AddressViewSet)
+router.register("hosts", HostViewSet)
+router.register("join-keys", JoinKeyViewSet)
+router.register("domains", DomainViewSet)
+router.register("tokens", TokenViewSet)
+
+
+class SummaryView(APIView):
+    permission_classes = [IsAdministrator]
+
+    @extend_schema(responses=dict)
+    def get(self, request: Request) -> Response:
+        """The numbers of the overview. Sizes are bytes."""
+        return Response(summary())

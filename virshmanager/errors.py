@@ -1,0 +1,134 @@
+"""Every refusal of the server in one form: a problem (RFC 9457) for programs, a page for people.
+
+`type` is a bare stable word; docs/api.md lists them all. What an outage of the database or of Redis breaks is 503, so
+that a client knows to try again; 500 is a defect of ours.
+"""
+
+import errno
+import logging
+import sys
+from collections.abc import Mapping
+from typing import Any, NamedTuple
+
+from django.core.exceptions import ValidationError as DjangoValidationError
+from django.db import InterfaceError, OperationalError
+from django.http import HttpRequest, HttpResponse, JsonResponse
+from django.template import TemplateDoesNotExist, loader
+from django.utils.translation import gettext, gettext_lazy
+from django_redis.exceptions import ConnectionInterrupted
+from kombu.exceptions import OperationalError as BrokerError
+from redis.exceptions import RedisError
+from rest_framework.exceptions import APIException, ValidationError
+from rest_framework.response import Response
+from rest_framework.serializers import as_serializer_error
+from rest_framework.views import exception_handler
+
+logger = logging.getLogger(__name__)
+
+PROBLEM_JSON = "application/problem+json"
+RETRY_AFTER_SECONDS = 5
+
+
+class Outage(NamedTuple):
+    type: str
+    detail: Any
+
+
+DATABASE_GONE = Outage(
+    "database_unavailable", gettext_lazy("The database does not answer, is locked or is full. Nothing was changed.")
+)
+REDIS_GONE = Outage(
+    "redis_unavailable", gettext_lazy("Redis does not answer. What needs it was not done; what is stored is kept.")
+)
+DISK_FULL = Outage("disk_full", gettext_lazy("The server's disk is full. Nothing was changed."))
+
+
+def outage_of(error: BaseException | None) -> Outage | None:
+    """Tell which outage of ours `error` comes from, if any."""
+    if isinstance(error, OperationalError | InterfaceError):
+        return DATABASE_GONE
+    if isinstance(error, RedisError | ConnectionInterrupted | BrokerError):
+        return REDIS_GONE
+    if isinstance(error, OSError) and error.errno == errno.ENOSPC:
+        return DISK_FULL
+    return None
+
+
+def problem(
+    *, type: str, status: int, detail: object, instance: str, **more: object  # noqa: A002 -- the name in RFC 9457
+) -> dict[str, object]:
+    title = type.replace("_", " ").capitalize()
+    return {"type": type, "title": title, "status": status, "detail": str(detail), "instance": instance, **more}
+
+
+def problem_response(error: Exception, context: Mapping[str, Any]) -> Response | None:
+    """Answer `error` of an API view as a problem; None lets it become a 500. (DRF's EXCEPTION_HANDLER.)"""
+    request = context["request"]
+    if outage := outage_of(error):
+        logger.error("%s at %s: %s", outage.type, request.path, error)
+        body = problem(type=outage.type, status=503, detail=outage.detail, instance=request.path)
+        response = Response(body, status=503, headers={"Retry-After": str(RETRY_AFTER_SECONDS)})
+    else:
+        if isinstance(error, DjangoValidationError):
+            error = ValidationError(as_serializer_error(error))
+        if (found := exception_handler(error, context)) is None:  # type: ignore[arg-type]
+            return None
+        response = found
+        response.data = problem(instance=request.path, status=response.status_code, **_told(error, response))
+    renderer = getattr(request, "accepted_renderer", None)
+    if renderer is None or renderer.format == "json":
+        response.content_type = PROBLEM_JSON
+    return response
+
+
+def _told(error: Exception, response: Response) -> dict[str, Any]:
+    """The type and the words of a refusal that DRF understands."""
+    if isinstance(error, ValidationError):
+        return {"type": "invalid", "detail": gettext("The request is not valid."), "errors": _by_field(error.detail)}
+    more = getattr(error, "more", {})
+    if isinstance(error, APIException):
+        return {"type": error.default_code, "detail": error.detail, **more}
+    kind = "not_found" if response.status_code == 404 else "permission_denied"  # noqa: PLR2004
+    return {"type": kind, "detail": response.data["detail"]}
+
+
+def _by_field(detail: Any) -> dict[str, Any]:
+    return dict(detail) if isinstance(detail, Mapping) else {"non_field_errors": detail}
+
+
+def _answer(request: HttpRequest, kind: str, status: int, detail: object) -> HttpResponse:
+    """A problem below /api/, elsewhere the page named after the status. Neither touches the database."""
+    headers = {"Retry-After": str(RETRY_AFTER_SECONDS)} if status == 503 else {}  # noqa: PLR2004
+    if request.path.startswith("/api/"):
+        body = problem(type=kind, status=status, detail=detail, instance=request.path)
+        return JsonResponse(body, status=status, content_type=PROBLEM_JSON, headers=headers)
+    try:
+        text = loader.render_to_string(f"{status}.html", {"detail": detail})
+    except TemplateDoesNotExist:
+        return HttpResponse(f"{detail}\n", status=status, content_type="text/plain; charset=utf-8", headers=headers)
+    return HttpResponse(text, status=status, headers=headers)
+
+
+def bad_request(request: HttpRequest, exception: Exception) -> HttpResponse:  # noqa: ARG001 -- Django's handlers
+    return _answer(request, "invalid", 400, gettext("The request is not valid."))
+
+
+def permission_denied(request: HttpRequest, exception: Exception) -> HttpResponse:  # noqa: ARG001
+    return _answer(request, "permission_denied", 403, gettext("This needs an administrator."))
+
+
+def csrf_failure(request: HttpRequest, reason: str = "") -> HttpResponse:  # noqa: ARG001
+    return _answer(
+        request, "csrf_failed", 403, gettext("This form was too old, or came from elsewhere. Load the page again.")
+    )
+
+
+def page_not_found(request: HttpRequest, exception: Exception) -> HttpResponse:  # noqa: ARG001
+    return _answer(request, "not_found", 404, gettext("There is nothing here."))
+
+
+def server_error(request: HttpRequest) -> HttpResponse:
+    """Django calls this while the error is being handled, so the reason can still be seen."""
+    if outage := outage_of(sys.exc_info()[1]):
+        return _answer(request, outage.type, 503, outage.detail)
+    return _answer(request, "internal_error", 500, gettext("Something went wrong on the server. It was logged."))
