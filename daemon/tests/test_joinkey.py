@@ -1,0 +1,158 @@
+"""join.json: what is refused, and how a spent key is never used again."""
+
+from __future__ import annotations
+
+import base64
+import datetime as dt
+import json
+import logging
+from pathlib import Path
+from typing import Any
+from unittest import mock
+
+import pytest
+from authority import Authority
+from hypothesis import given
+from hypothesis import strategies as st
+
+from virshmanagerd import certificates, enrolment, joinkey
+from virshmanagerd.joinkey import JoinFile, JoinFileError
+
+
+@pytest.mark.parametrize(
+    ("changes", "reason"),
+    [
+        ({"version": 2}, "version"),
+        ({"key_id": 7}, "key_id"),
+        ({"key_id": "seven"}, "key_id"),
+        ({"secret": "*"}, "base64"),
+        ({"secret": base64.b64encode(b"short").decode()}, "32 bytes"),
+        ({"secret": "é"}, "base64"),
+        ({"ca": "nonsense"}, "ca"),
+        ({"expires_at": "tomorrow"}, "expires_at"),
+        ({"expires_at": "2030-01-01T00:00:00"}, "time zone"),
+        ({"expires_at": None}, "expires_at"),
+    ],
+)
+def test_a_wrong_part_is_named(authority: Authority, changes: dict[str, Any], reason: str) -> None:
+    with pytest.raises(JoinFileError, match=reason) as error:
+        joinkey.parse(json.dumps(authority.join_file(**changes)).encode())
+    assert authority.join_file()["secret"] not in str(error.value)
+
+
+@given(st.binary(max_size=200))
+def test_any_bytes_are_refused_in_words(data: bytes) -> None:
+    with pytest.raises(JoinFileError):
+        joinkey.parse(data)
+
+
+@given(
+    st.dictionaries(
+        st.sampled_from(["version", "key_id", "secret", "ca", "expires_at"]),
+        st.just(1) | st.text(max_size=60) | st.none() | st.integers() | st.lists(st.integers(), max_size=2),
+    )
+)
+def test_any_object_is_refused_in_words(found: dict[str, Any]) -> None:
+    with pytest.raises(JoinFileError):
+        joinkey.parse(json.dumps(found).encode())
+
+
+def test_deep_json_is_refused() -> None:
+    with pytest.raises(JoinFileError):
+        joinkey.parse(b"[" * 60_000)
+
+
+@pytest.mark.parametrize("text", ["2030-01-02T03:04:05Z", "2030-01-02T05:04:05+02:00"])
+def test_it_works(authority: Authority, text: str) -> None:
+    key = joinkey.parse(json.dumps(authority.join_file(expires_at=text)).encode())
+    assert key.key_id == authority.key_id
+    assert key.key == enrolment.join_key(authority.secret)
+    assert key.expires_at == dt.datetime(2030, 1, 2, 3, 4, 5, tzinfo=dt.timezone.utc)
+    assert not key.expired(key.expires_at - dt.timedelta(seconds=1))
+    assert key.expired(key.expires_at)
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    return tmp_path / "join.json"
+
+
+def test_a_loose_mode_is_tightened(
+    path: Path, tmp_path: Path, authority: Authority, caplog: pytest.LogCaptureFixture
+) -> None:
+    authority.drop(path, mode=0o644)
+    file = JoinFile(path, tmp_path)
+    assert file.read()
+    assert path.stat().st_mode & 0o777 == 0o600
+    assert "was open to others" in caplog.text
+    caplog.clear()
+    assert file.read()
+    assert not caplog.records
+
+
+def test_a_mode_that_cannot_be_tightened_is_no_refusal(
+    path: Path, tmp_path: Path, authority: Authority, caplog: pytest.LogCaptureFixture
+) -> None:
+    authority.drop(path, mode=0o644)
+    with mock.patch.object(Path, "chmod", side_effect=PermissionError):
+        assert JoinFile(path, tmp_path).read()
+    assert "is open to others" in caplog.text
+
+
+def test_a_file_that_cannot_be_used_is_said_once(
+    path: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    path.write_text("{")
+    path.chmod(0o600)
+    file = JoinFile(path, tmp_path)
+    assert file.read() is None
+    assert file.read() is None
+    assert [record.levelno for record in caplog.records] == [logging.WARNING]
+
+
+def test_a_huge_file_is_not_read(path: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    path.write_bytes(b" " * 10_000_000)
+    assert JoinFile(path, tmp_path).read() is None
+    assert "more than" in caplog.text
+
+
+def test_a_replaced_file_is_noticed(path: Path, tmp_path: Path, authority: Authority) -> None:
+    file = JoinFile(path, tmp_path)
+    assert file.read() is None
+    authority.drop(path)
+    assert file.read()
+    authority.drop(path, expires_at="2001-01-01T00:00:00Z")
+    found = file.read()
+    assert found
+    assert found.expired(certificates.now())
+    path.unlink()
+    assert file.read() is None
+
+
+def test_a_spent_file_is_removed(path: Path, tmp_path: Path, authority: Authority) -> None:
+    authority.drop(path)
+    file = JoinFile(path, tmp_path)
+    file.read()
+    file.spend(authority.key_id)
+    assert not path.exists()
+    assert file.read() is None
+
+
+def test_another_key_is_left_alone(path: Path, tmp_path: Path, authority: Authority) -> None:
+    authority.drop(path)
+    file = JoinFile(path, tmp_path)
+    file.read()
+    file.spend("another")
+    assert file.read()
+
+
+def test_a_spent_file_that_stays_is_remembered(path: Path, tmp_path: Path, authority: Authority) -> None:
+    authority.drop(path)
+    file = JoinFile(path, tmp_path)
+    file.read()
+    with mock.patch.object(Path, "unlink", side_effect=PermissionError(13, "Permission denied")):
+        file.spend(authority.key_id)
+    assert file.read() is None
+    assert JoinFile(path, tmp_path).read() is None
+    authority.drop(path)
+    assert file.read() is None
