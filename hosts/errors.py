@@ -1,21 +1,29 @@
 """What can go wrong with a host: stable words, a sentence for each, and the errors of the Agent.
 
-AgentError                  a call to an owned host failed; `problem` is its stable word
-|- OutsideRanges            its address lies in no enabled range: it is not dialled
-|- RetryLater               worth trying again
-|  |- Unreachable           no connection
-|  |  `- CircuitOpen        not tried: the last attempts failed, and the back-off is not over
-|  |- TimedOut              no complete answer within the deadline
-|  `- HostBusy              enough calls are running, or the daemon says that it is busy
-|- RejectedByHost           the daemon does not accept this server
-|- WrongIdentity            who answers cannot prove to be this host
-|- CertificateOutOfDate     the host's certificate has expired, or is not valid yet
-|- ProtocolError            the answer is not what the contract says
-`- ProblemAnswer            the daemon refused, with a problem of its own
+HostsError
+|- NotPossible              what a person asked is not possible as things are
+|- BadInput                 a field holds what is not allowed there
+|- EnrolmentError           a daemon could not be enrolled
+`- AgentError               a call to an owned host failed
+   |- OutsideRanges         its address lies in no enabled range: it is not dialled
+   |- GivenUp               it was denied or retired: it is not dialled
+   |- RetryLater            worth trying again
+   |  |- Unreachable        no connection
+   |  |  `- CircuitOpen     not tried: the last attempts failed, and the back-off is not over
+   |  |- TimedOut           no complete answer within the deadline
+   |  `- HostBusy           enough calls are running, or the daemon says that it is busy
+   |- RejectedByHost        the daemon does not accept this server
+   |- WrongIdentity         who answers cannot prove to be this host
+   |- CertificateOutOfDate  the host's certificate has expired, or is not valid yet
+   |- ProtocolError         the answer is not what the contract says
+   `- ProblemAnswer         the daemon refused, with a problem of its own
+
+Each but BadInput carries `problem`, a stable word of SENTENCES (or the daemon's own, of a ProblemAnswer).
 """
 
 from typing import Final
 
+from django.core.exceptions import ValidationError
 from django.utils.functional import Promise
 from django.utils.translation import gettext_lazy as _
 
@@ -55,6 +63,11 @@ SENTENCES: Final[dict[str, str | Promise]] = {
     "duplicate_identity": _(
         "Two machines show this identity, so neither is used. Reset the copy on the host, then approve."
     ),
+    "approval_needed": _("It carries a certificate of this server, and waits for your approval."),
+    "not_waiting": _("It does not wait for an approval."),
+    "not_owned": _("It is not owned by this server."),
+    "still_owned": _("It is owned. Retire it first."),
+    "enrolling": _("It is being enrolled right now."),
     "ownership_lost": _("It was reset on the host, and has no owner any more. It needs a new join.json."),
     "retired": _("It was retired here. It comes back only when a person approves it."),
     "denied": _("It was denied here. It is not spoken to until a person approves it."),
@@ -84,15 +97,38 @@ class BadPayload(ValueError):
     """A daemon's answer has not the shape of the contract. The text says where."""
 
 
-class NotPossible(Exception):
-    """What a person asked is not possible now. `problem` is a stable word; the text is for people."""
+class HostsError(Exception):
+    """What was asked of a host did not work. The text is a sentence for people."""
 
-    def __init__(self, problem: str) -> None:
+
+class NotPossible(HostsError):
+    """What a person asked is not possible as things are. `problem` is a stable word."""
+
+    def __init__(self, problem: str, **values: object) -> None:
         self.problem = problem
-        super().__init__(sentence(problem))
+        super().__init__(sentence(problem, **values))
 
 
-class AgentError(Exception):
+class BadInput(HostsError, ValidationError):
+    """A field holds what is not allowed there; forms and the API show it at that field."""
+
+    def __init__(self, field: str, reason: str) -> None:
+        ValidationError.__init__(self, {field: [reason]})
+        self.field, self.reason = field, reason
+
+    def __str__(self) -> str:
+        return self.reason
+
+
+class EnrolmentError(HostsError):
+    """A daemon could not be enrolled. `problem` is a stable word."""
+
+    def __init__(self, problem: str, **values: object) -> None:
+        self.problem = problem
+        super().__init__(sentence(problem, **values))
+
+
+class AgentError(HostsError):
     """A call to a host failed. `problem` is a stable word, the text a sentence for people."""
 
     problem = "unreachable"
@@ -104,6 +140,14 @@ class AgentError(Exception):
 
 class OutsideRanges(AgentError):
     problem = "outside_ranges"
+
+
+class GivenUp(AgentError):
+    """The host was denied or retired, and is not spoken to."""
+
+    def __init__(self, trust: str) -> None:
+        self.problem = trust
+        super().__init__()
 
 
 class RetryLater(AgentError):

@@ -30,7 +30,10 @@ def status_expression(prefix: str = "", now: datetime | None = None) -> Case:
         return Q(**{f"{prefix}{name}": value for name, value in conditions.items()})
 
     return Case(
-        When(where(last_seen__isnull=True) | where(trust__in=[Trust.DENIED, Trust.RETIRED]), Value(Status.UNKNOWN)),
+        When(
+            where(last_seen__isnull=True) | where(trust__in=[Trust.DENIED, Trust.RETIRED]),
+            Value(Status.UNKNOWN),
+        ),
         When(where(last_seen__lt=now - OFFLINE_AFTER), Value(Status.OFFLINE)),
         When(
             where(last_seen__lt=now - STALE_AFTER) | where(missed_probes__gte=STALE_AFTER_MISSED_PROBES),
@@ -75,7 +78,10 @@ class Host(models.Model):
     certificate_serial = models.CharField(max_length=50, blank=True)
     certificate_expires_at = models.DateTimeField(null=True, blank=True)
     join_key = models.ForeignKey("JoinKey", models.SET_NULL, null=True, blank=True, related_name="hosts")
+    approved_at = models.DateTimeField(null=True, blank=True, help_text="When a person approved it.")
     owned_at = models.DateTimeField(null=True, blank=True)
+    # Only one process enrols a host at a time; one that died holds it up until then.
+    enrolling_until = models.DateTimeField(null=True, blank=True, editable=False)
 
     # Inventory, as the daemon last told it.
     inventory_at = models.DateTimeField(null=True, blank=True)

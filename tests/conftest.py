@@ -1,3 +1,3 @@
 """What all tests share."""
 
-pytest_plugins = ["tests.networks.requirements"]
+pytest_plugins = ["tests.cast", "tests.networks.requirements", "tests.redis_server"]

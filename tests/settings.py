@@ -1,6 +1,20 @@
-"""Settings of the tests: those of the server, with cheap passwords and no manifest of static files."""
+"""Settings of the tests: those of the server, in a folder of their own that goes when they end."""
 
-from virshmanager.settings import *  # noqa: F403 -- the tests run on the server's own settings
+import atexit
+import os
+import shutil
+import tempfile
+
+if "VIRSHMANAGER_HOME" not in os.environ:
+    os.environ["VIRSHMANAGER_HOME"] = tempfile.mkdtemp(prefix="virshmanager-tests-")
+    atexit.register(shutil.rmtree, os.environ["VIRSHMANAGER_HOME"], ignore_errors=True)
+
+from virshmanager.settings import *  # noqa: E402, F403 -- the tests run on the server's own settings
+from virshmanager.settings import DATABASES, VIRSHMANAGER_HOME  # noqa: E402
+
+# A file, as in service: tests with threads would share one connection in memory.
+if str(DATABASES["default"]["ENGINE"]).endswith("sqlite3"):
+    DATABASES["default"]["TEST"] = {"NAME": VIRSHMANAGER_HOME / "tests.sqlite3"}
 
 PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]
 STORAGES = {"staticfiles": {"BACKEND": "django.contrib.staticfiles.storage.StaticFilesStorage"}}

@@ -1,0 +1,102 @@
+"""What a person decides about a host. Each decision is a guarded update: of two at once, one counts."""
+
+import logging
+from functools import partial
+
+from celery import current_app
+from django.contrib.auth.models import User
+from django.db import transaction
+from django.utils import timezone
+from kombu.exceptions import OperationalError
+
+from ..agent import hang_up
+from ..choices import Trust
+from ..errors import NotPossible, sentence
+from ..models import Host
+from .records import announce
+
+logger = logging.getLogger(__name__)
+
+
+def approve(host: Host, *, actor: User | None = None) -> None:  # noqa: ARG001 -- for the audit log
+    """Let a host in that waits, was denied or was retired; a worker enrols it, or the next probe does.
+
+    For a duplicate identity: the person has removed the copy, so the host is used again.
+
+    Raises:
+        NotPossible: when it does not wait for an approval.
+    """
+    if host.trust == Trust.OWNED and host.problem == "duplicate_identity":
+        _decide(host, {Trust.OWNED}, "not_waiting", boot_id="", problem="", reason="")
+    else:
+        waiting = {Trust.PENDING, Trust.DENIED, Trust.RETIRED}
+        _decide(
+            host,
+            waiting,
+            "not_waiting",
+            trust=Trust.PENDING,
+            approved_at=timezone.now(),
+            problem="",
+            reason="",
+        )
+    wake(host)
+
+
+def deny(host: Host, *, actor: User | None = None) -> None:  # noqa: ARG001 -- for the audit log
+    """Refuse a host that is not owned. It is not spoken to until a person approves it.
+
+    Raises:
+        NotPossible: when it is owned, or denied or retired already.
+    """
+    problem = "still_owned" if host.trust == Trust.OWNED else "not_waiting"
+    _decide(host, {Trust.FOUND, Trust.PENDING}, problem, trust=Trust.DENIED, **_because("denied"))
+
+
+def retire(host: Host, *, actor: User | None = None) -> None:  # noqa: ARG001 -- for the audit log
+    """Give an owned host up: it is never dialled again, and its certificate is worth nothing here.
+
+    Raises:
+        NotPossible: when it is not owned.
+    """
+    _decide(host, {Trust.OWNED}, "not_owned", trust=Trust.RETIRED, **_because("retired"))
+
+
+def forget(host: Host, *, actor: User | None = None) -> None:  # noqa: ARG001 -- for the audit log
+    """Delete the row of a host that is not owned. Nothing on the hypervisor changes.
+
+    Raises:
+        NotPossible: when it is owned.
+    """
+    with transaction.atomic():
+        announce(host)
+        if not Host.objects.exclude(trust=Trust.OWNED).filter(pk=host.pk).delete()[0]:
+            raise NotPossible("still_owned")
+    hang_up(host)
+
+
+def wake(host: Host) -> None:
+    """Let a worker look at the host as soon as the running transaction is committed."""
+    transaction.on_commit(partial(_send_probe, host.pk))
+
+
+def _send_probe(host_id: int) -> None:
+    try:
+        current_app.send_task("hosts.tasks.probe_host", args=[host_id], retry=False)
+    except OperationalError as error:
+        # Redis may wake, never remember: the next probe finds what is to be done in the database.
+        logger.warning("No worker was told to look at host %s: %s", host_id, error)
+
+
+def _because(problem: str) -> dict[str, str]:
+    return {"problem": problem, "reason": sentence(problem)}
+
+
+def _decide(host: Host, allowed: set[Trust], problem: str, **values: object) -> None:
+    """Change a host that is still in an allowed state; else refuse with `problem`."""
+    with transaction.atomic():
+        if not Host.objects.filter(pk=host.pk, trust__in=allowed).update(**values):
+            raise NotPossible(problem)
+        for name, value in values.items():
+            setattr(host, name, value)
+        announce(host)
+    hang_up(host)

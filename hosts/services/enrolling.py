@@ -1,0 +1,113 @@
+"""From a found daemon to an owned host, by join key. The steps of a proof are in `enrolment`."""
+
+from datetime import timedelta
+
+from cryptography import x509
+from django.db.models import Q
+from django.utils import timezone
+
+from .. import trust
+from ..agent import hang_up
+from ..choices import Approval, Trust
+from ..enrolment import Enrolment
+from ..errors import AgentError, EnrolmentError
+from ..identify import Identity
+from ..models import Host, JoinKey
+from . import join_keys
+from .quarantine import quarantine
+from .records import announce, record, set_problem
+from .refreshing import ask, store
+
+LEASE = timedelta(seconds=45)
+WAITING = [Trust.FOUND, Trust.PENDING]
+
+
+def enrol(host: Host, ip: str, port: int, identity: Identity) -> str:
+    """Try to own a daemon that has no owner. Returns a trust, or the word for what went wrong."""
+    key, refusal = join_keys.choose(identity.enrol, host, ip)
+    if key is None:
+        set_problem(host, refusal)
+        return Trust.FOUND if refusal == "no_join_key" else refusal
+    if _waits(host, key) and host.trust == Trust.PENDING and host.join_key_id == key.id:
+        return Trust.PENDING
+    if not _take_lease(host):
+        return "enrolling"
+    try:
+        return _join(host, key, Enrolment(ip, port, identity, trust.server_identity()))
+    except EnrolmentError as error:
+        if error.problem == "mitm_suspected" and host.owned_at is None:
+            quarantine(identity.public_key_sha256, claimed=identity.uuid, ip=ip, problem=error.problem)
+        set_problem(host, error.problem, str(error))
+        return error.problem
+    finally:
+        Host.objects.filter(pk=host.pk).update(enrolling_until=None)
+
+
+def resume(host: Host, identity: Identity) -> str:
+    """Own a daemon that already shows a certificate of ours: the last step of its enrolment was missed.
+
+    A host that nobody here remembers waits for a person: its row may have been forgotten on purpose.
+    """
+    if host.join_key_id is None and host.approved_at is None:
+        _hold(host, "approval_needed")
+        return Trust.PENDING
+    _record_certificate(host, x509.load_der_x509_certificate(identity.certificate_der))
+    return _own(host)
+
+
+def _join(host: Host, key: JoinKey, enrolment: Enrolment) -> str:
+    enrolment.prove(key.id, bytes(key.derived_key))
+    if not join_keys.count_use(key, host):
+        key.refresh_from_db()
+        raise EnrolmentError(f"join_key_{key.state}" if key.state != "usable" else "join_key_spent")
+    if _waits(host, key):
+        _hold(host, "join_key_pending")
+        return Trust.PENDING
+    _record_certificate(host, enrolment.finish())
+    return _own(host)
+
+
+def _waits(host: Host, key: JoinKey) -> bool:
+    return key.approve == Approval.PENDING and host.approved_at is None
+
+
+def _hold(host: Host, problem: str) -> None:
+    # Not when a person has denied it meanwhile.
+    if Host.objects.filter(pk=host.pk, trust__in=WAITING).update(trust=Trust.PENDING):
+        host.trust = Trust.PENDING
+        announce(host)
+        set_problem(host, problem)
+
+
+def _record_certificate(host: Host, certificate: x509.Certificate) -> None:
+    record(
+        host,
+        certificate_serial=f"{certificate.serial_number:x}",
+        certificate_expires_at=certificate.not_valid_after_utc,
+    )
+
+
+def _own(host: Host) -> str:
+    """Dial again with full mutual TLS, and only when the host answers there write that it is owned."""
+    hang_up(host)
+    try:
+        report = ask(host)
+    except AgentError as error:
+        set_problem(host, error.problem, error.reason)
+        return error.problem
+    # A person may have denied it while it proved itself: then it is not owned after all.
+    if not Host.objects.filter(pk=host.pk, trust__in=WAITING).update(
+        trust=Trust.OWNED, owned_at=timezone.now()
+    ):
+        host.refresh_from_db()
+        return host.trust
+    host.refresh_from_db()
+    store(host, report)
+    return Trust.OWNED
+
+
+def _take_lease(host: Host) -> bool:
+    """One process enrols a host at a time: the second proof would break the first."""
+    now = timezone.now()
+    free = Host.objects.filter(Q(enrolling_until=None) | Q(enrolling_until__lt=now), pk=host.pk)
+    return bool(free.update(enrolling_until=now + LEASE))

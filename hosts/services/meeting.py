@@ -1,0 +1,129 @@
+"""What follows when a daemon has proved its identity at an address."""
+
+from dataclasses import dataclass
+
+from ..agent import agent_of, hang_up
+from ..choices import Trust
+from ..errors import AgentError, sentence
+from ..identify import API_VERSION, Identity
+from ..models import Host
+from . import enrolling
+from .quarantine import is_quarantined, quarantine
+from .records import announce, record_proof, set_problem
+from .refreshing import refresh
+
+
+@dataclass(frozen=True)
+class Meeting:
+    """How a meeting ended.
+
+    `outcome` is a trust (`owned`, `pending`, `found`, `denied`, `retired`), `quarantined`, or the stable word
+    of a problem; `reason` says it in words. `host` is None when the identity was not believed.
+    """
+
+    host: Host | None
+    outcome: str
+    reason: str = ""
+
+
+def meet(ip: str, port: int, identity: Identity) -> Meeting:
+    """Record a proven identity at an address, and own it when it may be owned.
+
+    Never raises for what a daemon does wrong: that is in the outcome, and on the host or the quarantined key.
+    """
+    if is_quarantined(identity.public_key_sha256):
+        return Meeting(None, "quarantined", sentence("quarantined"))
+    host = _host_of(ip, port, identity)
+    if host.public_key_sha256 != identity.public_key_sha256:
+        problem = "fingerprint_changed"
+        quarantine(identity.public_key_sha256, claimed=identity.uuid, ip=ip, problem=problem)
+        return Meeting(None, problem, sentence(problem))
+    outcome = _meet(host, ip, port, identity)
+    return Meeting(host, outcome, host.reason)
+
+
+def _host_of(ip: str, port: int, identity: Identity) -> Host:
+    host, created = Host.objects.get_or_create(
+        uuid=identity.uuid,
+        defaults={"address": ip, "port": port, "public_key_sha256": identity.public_key_sha256},
+    )
+    if created:
+        announce(host)
+    return host
+
+
+def _meet(host: Host, ip: str, port: int, identity: Identity) -> str:
+    if host.trust in {Trust.DENIED, Trust.RETIRED}:
+        set_problem(host, host.trust)
+        return host.trust
+    if host.problem == "duplicate_identity":
+        return host.problem
+    if host.trust == Trust.OWNED:
+        return _meet_owned(host, ip, port, identity)
+    record_proof(host, ip, port)
+    return _meet_newcomer(host, ip, port, identity)
+
+
+def _meet_newcomer(host: Host, ip: str, port: int, identity: Identity) -> str:
+    if API_VERSION not in identity.api:
+        set_problem(host, "api_too_old")
+        return "api_too_old"
+    if identity.state != "owned":
+        return enrolling.enrol(host, ip, port, identity)
+    if identity.owned_by_us:
+        return enrolling.resume(host, identity)
+    set_problem(host, "already_owned")
+    return "already_owned"
+
+
+def _meet_owned(host: Host, ip: str, port: int, identity: Identity) -> str:
+    elsewhere = (ip, port) != (host.address, host.port)
+    if identity.state != "owned":
+        # The identity shows without an owner. While the owned one answers too, one of them is a copy.
+        if elsewhere and _boot_id(host, host.address, host.port) is not None:
+            return _mark_duplicate(host, ip)
+        return _lose(host, ip, port, identity)
+    if elsewhere and _is_copy(host, ip, port):
+        return _mark_duplicate(host, ip)
+    record_proof(host, ip, port)
+    return refresh(host).problem or Trust.OWNED
+
+
+def _is_copy(host: Host, ip: str, port: int) -> bool:
+    """Whether two machines answer to this identity at once: here, and at the address known so far.
+
+    Another boot id alone is a restart; the same boot id at both is one host with two addresses.
+    """
+    here = _boot_id(host, ip, port)
+    if here is None or here == host.boot_id:
+        return False
+    there = _boot_id(host, host.address, host.port)
+    return there is not None and there != here
+
+
+def _boot_id(host: Host, ip: str, port: int) -> str | None:
+    """The boot id of the owned host at an address, or None when no owned host answers there."""
+    try:
+        return agent_of(host, at=(ip, port), insist=True).host()["boot_id"]
+    except AgentError:
+        return None
+
+
+def _mark_duplicate(host: Host, ip: str) -> str:
+    problem = "duplicate_identity"
+    hang_up(host)
+    set_problem(host, problem, f"{sentence(problem)} ({host.address}, {ip})")
+    return problem
+
+
+def _lose(host: Host, ip: str, port: int, identity: Identity) -> str:
+    """The host was reset: it is a newcomer again, and may join by a new key."""
+    hang_up(host)
+    owned = Host.objects.filter(pk=host.pk, trust=Trust.OWNED)
+    owned.update(trust=Trust.FOUND, join_key=None, approved_at=None)
+    host.refresh_from_db()
+    if host.trust != Trust.FOUND:
+        return host.trust
+    set_problem(host, "ownership_lost")
+    record_proof(host, ip, port)
+    return _meet_newcomer(host, ip, port, identity) if identity.enrol else host.problem

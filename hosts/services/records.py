@@ -1,0 +1,41 @@
+"""Writing what was learned of a host, and telling those who look at it."""
+
+from datetime import datetime
+
+from django.utils import timezone
+
+from ..errors import sentence
+from ..live import FLEET, publish
+from ..models import Host, HostAddress
+
+
+def announce(host: Host) -> None:
+    """Tell every page that shows the host."""
+    publish("host.changed", host.pk, FLEET, f"host.{host.pk}")
+
+
+def record(host: Host, **values: object) -> bool:
+    """Store what differs, and tell those who look; return whether anything did."""
+    changed = {name: value for name, value in values.items() if getattr(host, name) != value}
+    if changed:
+        Host.objects.filter(pk=host.pk).update(**changed)
+        for name, value in changed.items():
+            setattr(host, name, value)
+        announce(host)
+    return bool(changed)
+
+
+def set_problem(host: Host, problem: str, reason: str = "") -> None:
+    """Show what is wrong with a host, in words; an empty `problem` says that all is well."""
+    record(host, problem=problem, reason=reason or (sentence(problem) if problem else ""))
+
+
+def record_proof(host: Host, ip: str, port: int, *, now: datetime | None = None) -> None:
+    """The host proved its identity here: this is its address now, and no other host's."""
+    now = now or timezone.now()
+    HostAddress.objects.update_or_create(ip=ip, port=port, defaults={"host": host, "proved_at": now})
+    moved = record(host, address=ip, port=port)
+    if host.missed_probes and not moved:
+        announce(host)
+    Host.objects.filter(pk=host.pk).update(last_seen=now, missed_probes=0)
+    host.last_seen, host.missed_probes = now, 0

@@ -1,0 +1,125 @@
+"""Reading an owned host: its inventory and its domains, over mutual TLS, stored in one transaction."""
+
+from dataclasses import dataclass
+
+from django.db import transaction
+from django.db.models import F
+from django.utils import timezone
+
+from .. import live
+from ..agent import agent_of
+from ..choices import OFFLINE_AFTER, STALE_AFTER, STALE_AFTER_MISSED_PROBES, Trust
+from ..errors import AgentError, OutsideRanges, ProblemAnswer, sentence
+from ..models import Host
+from ..payloads import DomainFacts, HostFacts
+from ..signals import listing_received
+from .records import announce, set_problem
+
+# What changes all the time, and is shown on the page of the host alone.
+RESTLESS = frozenset({"load", "memory_free"})
+
+
+@dataclass(frozen=True)
+class RefreshOutcome:
+    """How a refresh ended.
+
+    `problem` is a stable word and `reason` its sentence; both are empty when all is well. `answered` says
+    whether the host proved itself: it may do so and still have a problem.
+    """
+
+    answered: bool
+    problem: str = ""
+    reason: str = ""
+
+
+@dataclass(frozen=True)
+class Report:
+    """What a host told. `domains` is None when libvirt did not answer: then the last listing stays."""
+
+    facts: HostFacts
+    domains: list[DomainFacts] | None
+    problem: str = ""
+    reason: str = ""
+
+
+def refresh(host: Host) -> RefreshOutcome:
+    """Ask an owned host for its inventory and its domains, and store them.
+
+    Never raises for what the host does: its answer, or its silence, is on the host and in the outcome.
+    """
+    if host.trust != Trust.OWNED:
+        return RefreshOutcome(answered=False, problem="not_owned", reason=sentence("not_owned"))
+    if host.problem == "duplicate_identity":
+        return RefreshOutcome(answered=False, problem=host.problem, reason=host.reason)
+    try:
+        report = ask(host)
+    except AgentError as error:
+        miss(host, error)
+        return RefreshOutcome(answered=False, problem=error.problem, reason=error.reason)
+    store(host, report)
+    return RefreshOutcome(answered=True, problem=report.problem, reason=report.reason)
+
+
+def ask(host: Host) -> Report:
+    """Read a host at its address.
+
+    Raises:
+        AgentError: when it gives no good answer. A libvirt that is down is one.
+    """
+    caller = agent_of(host, insist=True)
+    facts = caller.host()
+    if facts["libvirt_alive"]:
+        try:
+            return Report(facts, caller.domains())
+        except ProblemAnswer as error:
+            # What else the daemon says of its libvirt is shown as it is.
+            return Report(facts, None, error.problem, error.reason)
+    detail = facts["libvirt_error"] or "-"
+    return Report(facts, None, "libvirt_down", sentence("libvirt_down", detail=detail))
+
+
+def store(host: Host, report: Report) -> None:
+    """Store a report of an owned host, and pass its listing on, together or not at all."""
+    now = timezone.now()
+    values = _values(report.facts) | {"problem": report.problem, "reason": report.reason}
+    changed = {name for name, value in values.items() if getattr(host, name) != value}
+    fresh = changed - RESTLESS or _was_unwell(host)
+    if report.domains is not None:
+        values["listed_at"] = now
+    with transaction.atomic():
+        # A person may have retired it meanwhile: then what it says counts no more.
+        current = Host.objects.filter(pk=host.pk, trust=Trust.OWNED)
+        if not current.update(**values, inventory_at=now, last_seen=now, missed_probes=0):
+            return
+        for name, value in values.items():
+            setattr(host, name, value)
+        host.inventory_at = host.last_seen = now
+        host.missed_probes = 0
+        if report.domains is not None:
+            listing_received.send(sender=Host, host=host, domains=report.domains)
+        if fresh:
+            announce(host)
+        elif changed:
+            live.publish("host.changed", host.pk, f"host.{host.pk}")
+
+
+def miss(host: Host, error: AgentError) -> None:
+    """The host gave no good answer: count that, and show why."""
+    if not isinstance(error, OutsideRanges):
+        Host.objects.filter(pk=host.pk).update(missed_probes=F("missed_probes") + 1)
+        host.missed_probes += 1
+        if host.missed_probes == STALE_AFTER_MISSED_PROBES:
+            announce(host)
+    set_problem(host, error.problem, error.reason)
+
+
+def _was_unwell(host: Host) -> bool:
+    """Whether the host was shown as stale or offline: its answer makes it online."""
+    if host.last_seen is None or host.missed_probes >= STALE_AFTER_MISSED_PROBES:
+        return True
+    return timezone.now() - host.last_seen > min(STALE_AFTER, OFFLINE_AFTER)
+
+
+def _values(facts: HostFacts) -> dict[str, object]:
+    """The facts under the names of the host's fields. Its identity is not among them: TLS proved that."""
+    return {name: value for name, value in facts.items() if name != "uuid"}

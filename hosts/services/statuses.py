@@ -1,0 +1,24 @@
+"""Telling pages that a host has become stale or offline: time passes without an event of its own."""
+
+from django.core.cache import cache
+
+from ..live import FLEET, publish
+from ..models import Host
+
+KEY = "hosts:statuses"
+
+
+def publish_statuses() -> int:
+    """Publish each host whose status differs from the last run's; return how many.
+
+    What was published last is in Redis. When that is lost, the next run only learns again.
+    """
+    current = dict(Host.objects.with_status().values_list("pk", "status"))
+    known: dict[int, str] | None = cache.get(KEY)
+    cache.set(KEY, current, timeout=None)
+    if known is None:
+        return 0
+    changed = [pk for pk, status in current.items() if known.get(pk, status) != status]
+    for pk in changed:
+        publish("host.changed", pk, FLEET, f"host.{pk}")
+    return len(changed)

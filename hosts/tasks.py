@@ -1,0 +1,19 @@
+"""What workers do for hosts."""
+
+from celery import shared_task
+
+from . import services
+from .models import Host
+
+
+@shared_task
+def probe_host(host_id: int) -> None:
+    """Look after one host now; also how an approved host is enrolled."""
+    host = Host.objects.filter(pk=host_id).first()
+    if host is not None:
+        services.probe(host)
+
+
+@shared_task
+def publish_statuses() -> None:
+    services.publish_statuses()

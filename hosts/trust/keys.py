@@ -1,0 +1,64 @@
+"""Public keys, and the identities that follow from them. All keys are ECDSA P-256."""
+
+import hashlib
+import uuid
+from typing import Final
+
+from cryptography import x509
+from cryptography.hazmat.primitives import serialization
+from cryptography.hazmat.primitives.asymmetric import ec
+
+HOST_URI: Final = "urn:virshmanager:host:"
+HOST_DOMAIN: Final = ".host.virshmanager.internal"
+
+
+def new_key() -> ec.EllipticCurvePrivateKey:
+    return ec.generate_private_key(ec.SECP256R1())
+
+
+def key_to_pem(key: ec.EllipticCurvePrivateKey) -> bytes:
+    return key.private_bytes(
+        serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
+    )
+
+
+def key_from_pem(data: bytes) -> ec.EllipticCurvePrivateKey:
+    """Read a private key of ours.
+
+    Raises:
+        ValueError: when it is no P-256 key.
+    """
+    key = serialization.load_pem_private_key(data, password=None)
+    if not isinstance(key, ec.EllipticCurvePrivateKey):
+        raise ValueError("no elliptic curve key")
+    return key
+
+
+def spki(key: ec.EllipticCurvePublicKey) -> bytes:
+    """Return the SubjectPublicKeyInfo of a public key in DER (RFC 5280, 4.1.2.7)."""
+    return key.public_bytes(serialization.Encoding.DER, serialization.PublicFormat.SubjectPublicKeyInfo)
+
+
+def certificate_key(der: bytes) -> ec.EllipticCurvePublicKey:
+    """Return the public key of a certificate in DER.
+
+    Raises:
+        ValueError: when it is no certificate, or not for a P-256 key, the only kind that the protocol knows.
+    """
+    key = x509.load_der_x509_certificate(der).public_key()
+    if not isinstance(key, ec.EllipticCurvePublicKey) or not isinstance(key.curve, ec.SECP256R1):
+        raise ValueError("no ECDSA P-256 key")
+    return key
+
+
+def daemon_id(key_info: bytes) -> uuid.UUID:
+    """Derive the identity of a daemon from its SubjectPublicKeyInfo: a UUID of version 8 (RFC 9562)."""
+    digest = bytearray(hashlib.sha256(key_info).digest()[:16])
+    digest[6] = digest[6] & 0x0F | 0x80
+    digest[8] = digest[8] & 0x3F | 0x80
+    return uuid.UUID(bytes=bytes(digest))
+
+
+def host_name(host_id: uuid.UUID) -> str:
+    """The name that TLS verifies for a host, whatever its address is."""
+    return f"{host_id}{HOST_DOMAIN}"

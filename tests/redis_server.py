@@ -1,0 +1,31 @@
+"""A Redis for the tests: the one that REDIS_URL names, else a private one on a Unix socket."""
+
+import os
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from django.conf import settings
+from redis import Redis
+from redis.backoff import ConstantBackoff
+from redis.exceptions import ConnectionError as NotThere
+from redis.retry import Retry
+
+
+@pytest.fixture(scope="session")
+def redis_server() -> Iterator[Redis]:
+    """A client of a running Redis. Tests that publish, lock or queue ask for it."""
+    if "REDIS_URL" in os.environ:
+        yield Redis.from_url(settings.REDIS_URL)
+        return
+    socket = Path(settings.VIRSHMANAGER_HOME) / "redis.sock"
+    command = ["redis-server", "--port", "0", "--unixsocket", str(socket), "--save", "", "--appendonly", "no"]
+    with subprocess.Popen(command, cwd=socket.parent, stdout=subprocess.DEVNULL) as server:
+        try:
+            waiting = Retry(ConstantBackoff(0.05), 200, supported_errors=(NotThere,))
+            with Redis(unix_socket_path=str(socket), retry=waiting) as client:
+                client.ping()
+                yield client
+        finally:
+            server.terminate()
