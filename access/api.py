@@ -12,7 +12,10 @@ from .serializers import CreatedTokenSerializer, NewTokenSerializer, TokenSerial
 
 
 class TokenViewSet(
-    mixins.ListModelMixin, mixins.RetrieveModelMixin, mixins.DestroyModelMixin, viewsets.GenericViewSet[ApiToken]
+    mixins.ListModelMixin,
+    mixins.RetrieveModelMixin,
+    mixins.DestroyModelMixin,
+    viewsets.GenericViewSet[ApiToken],
 ):
     """Your own API tokens. A token's text is in the answer that creates it, and nowhere else."""
 

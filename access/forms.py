@@ -1,7 +1,13 @@
+from datetime import timedelta
+
+from django import forms
 from typing import TYPE_CHECKING
 
 from django.contrib.auth.forms import UserCreationForm
 from django.contrib.auth.models import User
+from django.utils.translation import gettext_lazy as _
+
+DAY = 86400
 
 Base = UserCreationForm[User] if TYPE_CHECKING else UserCreationForm
 
@@ -12,3 +18,24 @@ class FirstAdministratorForm(Base):
     class Meta:
         model = User
         fields = ("username",)
+
+
+class TokenForm(forms.Form):
+    """A name, and how long the token is good for: None is until it is deleted."""
+
+    name = forms.CharField(
+        label=_("Name"),
+        max_length=100,
+        help_text=_("The program or machine that will use it."),
+        widget=forms.TextInput(attrs={"class": "form-control"}),
+    )
+    expires_in = forms.TypedChoiceField(
+        label=_("Good for"),
+        choices=[(30 * DAY, _("30 days")), (365 * DAY, _("one year")), (0, _("until it is deleted"))],
+        coerce=int,
+        widget=forms.Select(attrs={"class": "form-select"}),
+    )
+
+    def clean_expires_in(self) -> timedelta | None:
+        seconds = self.cleaned_data["expires_in"]
+        return timedelta(seconds=seconds) if seconds else None

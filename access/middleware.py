@@ -6,6 +6,7 @@ from typing import Any
 from django.contrib.auth.middleware import LoginRequiredMiddleware as DjangoLoginRequiredMiddleware
 from django.core.exceptions import PermissionDenied
 from django.http import HttpRequest, HttpResponseBase
+from django.shortcuts import resolve_url
 from django_htmx.http import HttpResponseClientRedirect
 
 from .permissions import is_administrator
@@ -37,5 +38,5 @@ class LoginRequiredMiddleware(DjangoLoginRequiredMiddleware):
         redirect = super().handle_no_permission(request, view_func)
         if "HX-Request" in request.headers:
             # A login page must not be put into the middle of another page.
-            return HttpResponseClientRedirect(self.get_login_url(view_func))
+            return HttpResponseClientRedirect(resolve_url(self.get_login_url(view_func)))
         return redirect

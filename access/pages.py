@@ -1,16 +1,23 @@
-"""The setup page: where the first administrator is made."""
+"""The setup page, where the first administrator is made, and the page of API tokens."""
 
+from typing import cast
+
+from django.contrib import messages
 from django.contrib.auth import login
 from django.contrib.auth.decorators import login_not_required
+from django.contrib.auth.models import User
+from django.db.models import QuerySet
 from django.http import Http404, HttpRequest, HttpResponse
-from django.shortcuts import redirect, render
+from django.shortcuts import get_object_or_404, redirect, render
+from django.utils.translation import gettext as _
 from django.views.decorators.cache import never_cache
 from django.views.decorators.debug import sensitive_post_parameters
-from django.views.decorators.http import require_http_methods
+from django.views.decorators.http import require_http_methods, require_POST, require_safe
 
 from . import services
 from .errors import SetupClosed
-from .forms import FirstAdministratorForm
+from .forms import FirstAdministratorForm, TokenForm
+from .models import ApiToken
 
 
 @login_not_required
@@ -32,3 +39,34 @@ def setup(request: HttpRequest, secret: str) -> HttpResponse:
         raise Http404 from None
     login(request, user, backend="allauth.account.auth_backends.AuthenticationBackend")
     return redirect("overview")
+
+
+@require_safe
+def tokens(request: HttpRequest) -> HttpResponse:
+    return render(request, "access/tokens.html", {"form": TokenForm(), "tokens": _tokens_of(request)})
+
+
+@never_cache
+@require_POST
+def create_token(request: HttpRequest) -> HttpResponse:
+    """The answer shows the token, this once."""
+    form = TokenForm(request.POST)
+    context: dict[str, object] = {"form": form}
+    if form.is_valid():
+        token, text = services.create_token(user=cast("User", request.user), **form.cleaned_data)
+        context = {"form": TokenForm(), "created": token, "text": text}
+    context["tokens"] = _tokens_of(request)
+    return render(request, "access/tokens.html", context, status=422 if form.errors else 200)
+
+
+@require_POST
+def delete_token(request: HttpRequest, pk: int) -> HttpResponse:
+    token = get_object_or_404(_tokens_of(request), pk=pk)
+    token.delete()
+    messages.success(request, _("The token %(name)s was deleted.") % {"name": token.name})
+    return redirect("tokens")
+
+
+def _tokens_of(request: HttpRequest) -> QuerySet[ApiToken]:
+    """A person sees and ends his own tokens."""
+    return ApiToken.objects.filter(user=cast("User", request.user))

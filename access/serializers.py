@@ -22,7 +22,11 @@ class TokenSerializer(serializers.ModelSerializer[ApiToken]):
 class NewTokenSerializer(serializers.Serializer[ApiToken]):
     name = serializers.CharField(max_length=100)
     expires_in = serializers.IntegerField(
-        min_value=60, max_value=TEN_YEARS, required=False, allow_null=True, default=None,
+        min_value=60,
+        max_value=TEN_YEARS,
+        required=False,
+        allow_null=True,
+        default=None,
         help_text="Seconds from now; without it the token does not expire.",
     )
 

@@ -10,5 +10,8 @@ urlpatterns = [
     path("logout/", views.logout, name="account_logout"),
     path("password/change/", views.password_change, name="account_change_password"),
     path("reauthenticate/", views.reauthenticate, name="account_reauthenticate"),
+    path("tokens/", pages.tokens, name="tokens"),
+    path("tokens/create/", pages.create_token, name="token-create"),
+    path("tokens/<int:pk>/delete/", pages.delete_token, name="token-delete"),
     path("setup/<str:secret>/", pages.setup, name="setup"),
 ]

@@ -41,7 +41,17 @@ class RangeAdmin(LookingAdmin):
 
 @admin.register(Crawl)
 class CrawlAdmin(LookingAdmin):
-    list_display = ["id", "range", "phase", "state", "done", "total", "packets_sent", "started_at", "finished_at"]
+    list_display = [
+        "id",
+        "range",
+        "phase",
+        "state",
+        "done",
+        "total",
+        "packets_sent",
+        "started_at",
+        "finished_at",
+    ]
     list_filter = ["state", "phase", "range"]
     list_select_related = ["range"]
     search_fields = ["range__cidr", "range__label"]

@@ -18,7 +18,9 @@ class PeriodField(serializers.IntegerField):
     """Seconds between two crawls of a phase; null: off."""
 
     def __init__(self, **options: Any) -> None:
-        super().__init__(min_value=5, max_value=LONGEST_PERIOD_SECONDS, allow_null=True, required=False, **options)
+        super().__init__(
+            min_value=5, max_value=LONGEST_PERIOD_SECONDS, allow_null=True, required=False, **options
+        )
 
 
 class ScheduleSerializer(serializers.Serializer[dict[str, int | None]]):
@@ -83,10 +85,16 @@ class AddressSerializer(serializers.ModelSerializer[Address]):
 class RangeSerializer(serializers.ModelSerializer[Range]):
     """A range with how many addresses of each kind it has. `last_crawl` is the id of the newest crawl."""
 
-    excluded = serializers.ListField(child=serializers.CharField(max_length=49), max_length=1000, default=list)
+    excluded = serializers.ListField(
+        child=serializers.CharField(max_length=49), max_length=1000, default=list
+    )
     port = serializers.IntegerField(min_value=1, max_value=65535, default=DAEMON_PORT)
     max_rate = serializers.IntegerField(
-        min_value=1, max_value=10_000_000, allow_null=True, default=DEFAULT_MAX_RATE, help_text="Packets per second."
+        min_value=1,
+        max_value=10_000_000,
+        allow_null=True,
+        default=DEFAULT_MAX_RATE,
+        help_text="Packets per second.",
     )
     schedule = ScheduleSerializer(required=False)
     counts = serializers.SerializerMethodField()

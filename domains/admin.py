@@ -10,7 +10,17 @@ from .models import Domain, DomainQuerySet
 class DomainAdmin(LookingAdmin):
     """The mirror of what hosts report: to see, since the truth is on the host."""
 
-    list_display = ["name", "host", "state", "stale", "vcpus", "memory", "persistent", "autostart", "missing_since"]
+    list_display = [
+        "name",
+        "host",
+        "state",
+        "stale",
+        "vcpus",
+        "memory",
+        "persistent",
+        "autostart",
+        "missing_since",
+    ]
     list_filter = ["state", "persistent", "autostart", ("missing_since", admin.EmptyFieldListFilter), "host"]
     list_select_related = ["host"]
     search_fields = ["name", "title", "uuid", "host__hostname"]

@@ -43,7 +43,8 @@ class DomainViewSet(mixins.ListModelMixin, mixins.RetrieveModelMixin, viewsets.G
         return Response(self.get_serializer(domain).data)
 
     @extend_schema(
-        parameters=[OpenApiParameter("which", str, enum=WHICH)], responses={(200, "application/xml"): OpenApiTypes.STR}
+        parameters=[OpenApiParameter("which", str, enum=WHICH)],
+        responses={(200, "application/xml"): OpenApiTypes.STR},
     )
     @action(detail=True)
     def xml(self, request: Request, pk: str) -> HttpResponse:

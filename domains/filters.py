@@ -26,6 +26,6 @@ class DomainFilter(SearchFilterSet):
         if connection.features.supports_json_field_contains:
             return queryset.filter(tags__contains=[value])
         # SQLite keeps the list as text, and cannot look into it: the tag is found with its quotes.
-        return queryset.annotate(
-            tag_at=StrIndex(Cast("tags", TextField()), Value(json.dumps(value)))
-        ).filter(tag_at__gt=0)
+        return queryset.annotate(tag_at=StrIndex(Cast("tags", TextField()), Value(json.dumps(value)))).filter(
+            tag_at__gt=0
+        )

@@ -32,7 +32,16 @@ class DomainSerializer(serializers.ModelSerializer[Domain]):
         model = Domain
         fields = [
             *("id", "uuid", "name", "host", "state", "reason", "stale", "vcpus", "memory", "max_memory"),
-            *("persistent", "autostart", "title", "description", "tags", "first_seen", "last_seen", "missing_since"),
+            *(
+                "persistent",
+                "autostart",
+                "title",
+                "description",
+                "tags",
+                "first_seen",
+                "last_seen",
+                "missing_since",
+            ),
             *("has_managed_save", "actions"),
         ]
         read_only_fields = fields
@@ -40,7 +49,9 @@ class DomainSerializer(serializers.ModelSerializer[Domain]):
     def get_last_seen(self, domain: Domain) -> str:
         """A present domain was seen whenever its host was listed; that costs no write for each domain."""
         seen = domain.host.listed_at if domain.missing_since is None else None
-        text: str = serializers.DateTimeField().to_representation(max(domain.last_seen, seen or domain.last_seen))
+        text: str = serializers.DateTimeField().to_representation(
+            max(domain.last_seen, seen or domain.last_seen)
+        )
         return text
 
     def get_actions(self, domain: Domain) -> list[str]:  # noqa: ARG002 -- there are no verbs yet

@@ -48,7 +48,16 @@ class HostAddressInline(TabularInline):
 
 @admin.register(Host)
 class HostAdmin(LookingAdmin):
-    list_display = ["__str__", "address", "port", "trust", "health", "last_seen", "libvirt_alive", "daemon_version"]
+    list_display = [
+        "__str__",
+        "address",
+        "port",
+        "trust",
+        "health",
+        "last_seen",
+        "libvirt_alive",
+        "daemon_version",
+    ]
     list_filter = ["trust", "problem", "hypervisor", "daemon_version", "libvirt_alive"]
     search_fields = ["hostname", "address", "uuid", "addresses__ip"]
     date_hierarchy = "first_seen"

@@ -79,7 +79,10 @@ class HostViewSet(
 
 
 class JoinKeyViewSet(
-    mixins.ListModelMixin, mixins.RetrieveModelMixin, mixins.DestroyModelMixin, viewsets.GenericViewSet[JoinKey]
+    mixins.ListModelMixin,
+    mixins.RetrieveModelMixin,
+    mixins.DestroyModelMixin,
+    viewsets.GenericViewSet[JoinKey],
 ):
     """The keys by which new hosts join. The secret is in the answer that creates a key, and nowhere else."""
 

@@ -48,8 +48,28 @@ class HostSerializer(serializers.ModelSerializer[Host]):
         model = Host
         list_serializer_class = HostList
         fields = [
-            *("id", "uuid", "hostname", "address", "addresses", "port", "trust", "status", "problem", "reason"),
-            *("first_seen", "last_seen", "daemon_version", "libvirt", "cpus", "cpu_model", "memory", "memory_free"),
+            *(
+                "id",
+                "uuid",
+                "hostname",
+                "address",
+                "addresses",
+                "port",
+                "trust",
+                "status",
+                "problem",
+                "reason",
+            ),
+            *(
+                "first_seen",
+                "last_seen",
+                "daemon_version",
+                "libvirt",
+                "cpus",
+                "cpu_model",
+                "memory",
+                "memory_free",
+            ),
             *("load", "domain_counts"),
         ]
         read_only_fields = fields
@@ -84,10 +104,16 @@ class JoinKeySerializer(serializers.ModelSerializer[JoinKey]):
 class NewJoinKeySerializer(serializers.Serializer[JoinKey]):
     label = serializers.CharField(max_length=100, allow_blank=True, default="")
     cidrs = serializers.ListField(
-        child=serializers.CharField(max_length=49), default=list, max_length=100, help_text="Empty: any network."
+        child=serializers.CharField(max_length=49),
+        default=list,
+        max_length=100,
+        help_text="Empty: any network.",
     )
     expires_in = serializers.IntegerField(
-        min_value=60, max_value=LONGEST_JOIN_KEY_SECONDS, default=JOIN_KEY_SECONDS, help_text="Seconds from now."
+        min_value=60,
+        max_value=LONGEST_JOIN_KEY_SECONDS,
+        default=JOIN_KEY_SECONDS,
+        help_text="Seconds from now.",
     )
     max_uses = serializers.IntegerField(min_value=1, max_value=1_000_000, allow_null=True, default=None)
     approve = serializers.ChoiceField(choices=Approval.choices, default=Approval.AUTO)

@@ -14,7 +14,7 @@ from hosts.api import HostViewSet, JoinKeyViewSet
 
 from .summary import summary
 
-router = DefaultRouter()
+router = DefaultRouter(use_regex_path=False)
 router.include_format_suffixes = False
 router.register("ranges", RangeViewSet)
 router.register("crawls", CrawlViewSet)

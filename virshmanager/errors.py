@@ -19,14 +19,20 @@ from django_redis.exceptions import ConnectionInterrupted
 from kombu.exceptions import OperationalError as BrokerError
 from redis.exceptions import RedisError
 from rest_framework.exceptions import APIException, ValidationError
+from rest_framework.renderers import JSONRenderer
 from rest_framework.response import Response
 from rest_framework.serializers import as_serializer_error
 from rest_framework.views import exception_handler
+
+from domains.errors import DomainError
+from hosts import errors as hosts_errors
 
 logger = logging.getLogger(__name__)
 
 PROBLEM_JSON = "application/problem+json"
 RETRY_AFTER_SECONDS = 5
+NOT_FOUND = 404
+UNAVAILABLE = 503
 
 
 class Outage(NamedTuple):
@@ -35,10 +41,12 @@ class Outage(NamedTuple):
 
 
 DATABASE_GONE = Outage(
-    "database_unavailable", gettext_lazy("The database does not answer, is locked or is full. Nothing was changed.")
+    "database_unavailable",
+    gettext_lazy("The database does not answer, is locked or is full. Nothing was changed."),
 )
 REDIS_GONE = Outage(
-    "redis_unavailable", gettext_lazy("Redis does not answer. What needs it was not done; what is stored is kept.")
+    "redis_unavailable",
+    gettext_lazy("Redis does not answer. What needs it was not done; what is stored is kept."),
 )
 DISK_FULL = Outage("disk_full", gettext_lazy("The server's disk is full. Nothing was changed."))
 
@@ -54,41 +62,98 @@ def outage_of(error: BaseException | None) -> Outage | None:
     return None
 
 
+# What a host, or its state, refuses. The first line that fits counts.
+STATUSES: tuple[tuple[type[Exception], int], ...] = (
+    (DomainError, 409),
+    (hosts_errors.NotPossible, 409),
+    (hosts_errors.OutsideRanges, 409),
+    (hosts_errors.TimedOut, 504),
+    (hosts_errors.RetryLater, 503),
+    (hosts_errors.AgentError, 502),
+)
+# Answers of a daemon that mean the same when the server gives them.
+PASSED_ON = frozenset({404, 409, 422, 501, 503, 504})
+
+
+def status_of(error: Exception) -> int | None:
+    """The status for an error of our own trees; None for any other."""
+    if isinstance(error, hosts_errors.ProblemAnswer) and error.status in PASSED_ON:
+        return error.status
+    return next((status for kind, status in STATUSES if isinstance(error, kind)), None)
+
+
 def problem(
-    *, type: str, status: int, detail: object, instance: str, **more: object  # noqa: A002 -- the name in RFC 9457
+    *,
+    type: str,
+    status: int,
+    detail: object,
+    instance: str,
+    **more: object,  # noqa: A002 -- the name in RFC 9457
 ) -> dict[str, object]:
     title = type.replace("_", " ").capitalize()
-    return {"type": type, "title": title, "status": status, "detail": str(detail), "instance": instance, **more}
+    return {
+        "type": type,
+        "title": title,
+        "status": status,
+        "detail": str(detail),
+        "instance": instance,
+        **more,
+    }
 
 
 def problem_response(error: Exception, context: Mapping[str, Any]) -> Response | None:
     """Answer `error` of an API view as a problem; None lets it become a 500. (DRF's EXCEPTION_HANDLER.)"""
     request = context["request"]
-    if outage := outage_of(error):
-        logger.error("%s at %s: %s", outage.type, request.path, error)
-        body = problem(type=outage.type, status=503, detail=outage.detail, instance=request.path)
-        response = Response(body, status=503, headers={"Retry-After": str(RETRY_AFTER_SECONDS)})
-    else:
-        if isinstance(error, DjangoValidationError):
-            error = ValidationError(as_serializer_error(error))
-        if (found := exception_handler(error, context)) is None:  # type: ignore[arg-type]
-            return None
-        response = found
-        response.data = problem(instance=request.path, status=response.status_code, **_told(error, response))
-    renderer = getattr(request, "accepted_renderer", None)
-    if renderer is None or renderer.format == "json":
+    response = _outage(error, request.path) or _refusal(error, request.path) or _rest(error, context)
+    if response is not None and getattr(request, "accepted_renderer", JSONRenderer).format != "api":
+        # A view that answers images or XML has renderers that cannot show a problem.
+        request.accepted_renderer, request.accepted_media_type = JSONRenderer(), "application/json"
         response.content_type = PROBLEM_JSON
+    return response
+
+
+def _outage(error: Exception, path: str) -> Response | None:
+    if (outage := outage_of(error)) is None:
+        return None
+    logger.error("%s at %s: %s", outage.type, path, error)
+    return _later(problem(type=outage.type, status=503, detail=outage.detail, instance=path))
+
+
+def _refusal(error: Exception, path: str) -> Response | None:
+    if (status := status_of(error)) is None:
+        return None
+    word = getattr(error, "problem", "not_possible")
+    return _later(problem(type=word, status=status, detail=error, instance=path))
+
+
+def _later(body: dict[str, object]) -> Response:
+    headers = {"Retry-After": str(RETRY_AFTER_SECONDS)} if body["status"] == UNAVAILABLE else {}
+    return Response(body, status=body["status"], headers=headers)  # type: ignore[arg-type]
+
+
+def _rest(error: Exception, context: Mapping[str, Any]) -> Response | None:
+    """DRF's own errors, and Django's that DRF understands."""
+    if isinstance(error, DjangoValidationError):
+        error = ValidationError(as_serializer_error(error))
+    response = exception_handler(error, dict(context))
+    if response is not None:
+        path = context["request"].path
+        response.data = problem(instance=path, status=response.status_code, **_told(error, response))
     return response
 
 
 def _told(error: Exception, response: Response) -> dict[str, Any]:
     """The type and the words of a refusal that DRF understands."""
     if isinstance(error, ValidationError):
-        return {"type": "invalid", "detail": gettext("The request is not valid."), "errors": _by_field(error.detail)}
+        return {
+            "type": "invalid",
+            "detail": gettext("The request is not valid."),
+            "errors": _by_field(error.detail),
+        }
     more = getattr(error, "more", {})
     if isinstance(error, APIException):
         return {"type": error.default_code, "detail": error.detail, **more}
-    kind = "not_found" if response.status_code == 404 else "permission_denied"  # noqa: PLR2004
+    kind = "not_found" if response.status_code == NOT_FOUND else "permission_denied"
     return {"type": kind, "detail": response.data["detail"]}
 
 
@@ -98,14 +163,16 @@ def _by_field(detail: Any) -> dict[str, Any]:
 
 def _answer(request: HttpRequest, kind: str, status: int, detail: object) -> HttpResponse:
     """A problem below /api/, elsewhere the page named after the status. Neither touches the database."""
-    headers = {"Retry-After": str(RETRY_AFTER_SECONDS)} if status == 503 else {}  # noqa: PLR2004
+    headers = {"Retry-After": str(RETRY_AFTER_SECONDS)} if status == UNAVAILABLE else {}
     if request.path.startswith("/api/"):
         body = problem(type=kind, status=status, detail=detail, instance=request.path)
         return JsonResponse(body, status=status, content_type=PROBLEM_JSON, headers=headers)
     try:
         text = loader.render_to_string(f"{status}.html", {"detail": detail})
     except TemplateDoesNotExist:
-        return HttpResponse(f"{detail}\n", status=status, content_type="text/plain; charset=utf-8", headers=headers)
+        return HttpResponse(
+            f"{detail}\n", status=status, content_type="text/plain; charset=utf-8", headers=headers
+        )
     return HttpResponse(text, status=status, headers=headers)
 
 
@@ -119,7 +186,10 @@ def permission_denied(request: HttpRequest, exception: Exception) -> HttpRespons
 
 def csrf_failure(request: HttpRequest, reason: str = "") -> HttpResponse:  # noqa: ARG001
     return _answer(
-        request, "csrf_failed", 403, gettext("This form was too old, or came from elsewhere. Load the page again.")
+        request,
+        "csrf_failed",
+        403,
+        gettext("This form was too old, or came from elsewhere. Load the page again."),
     )
 
 
@@ -131,4 +201,6 @@ def server_error(request: HttpRequest) -> HttpResponse:
     """Django calls this while the error is being handled, so the reason can still be seen."""
     if outage := outage_of(sys.exc_info()[1]):
         return _answer(request, outage.type, 503, outage.detail)
-    return _answer(request, "internal_error", 500, gettext("Something went wrong on the server. It was logged."))
+    return _answer(
+        request, "internal_error", 500, gettext("Something went wrong on the server. It was logged.")
+    )

@@ -7,7 +7,13 @@ from django.http import HttpResponse
 from django.utils import timezone
 from drf_spectacular.types import OpenApiTypes
 from drf_spectacular.utils import extend_schema
-from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, GCCollector, ProcessCollector, generate_latest
+from prometheus_client import (
+    CONTENT_TYPE_LATEST,
+    CollectorRegistry,
+    GCCollector,
+    ProcessCollector,
+    generate_latest,
+)
 from prometheus_client.core import GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 from rest_framework.negotiation import DefaultContentNegotiation
@@ -33,7 +39,9 @@ class FleetCollector(Collector):
             "virshmanager_owned_hosts", "Owned hosts by status.", "status", numbers["hosts"]["status"]
         )
         yield self._by_word("virshmanager_domains", "Domains by state.", "state", numbers["domains"]["state"])
-        yield self._by_word("virshmanager_addresses", "Known addresses by kind.", "kind", numbers["addresses"])
+        yield self._by_word(
+            "virshmanager_addresses", "Known addresses by kind.", "kind", numbers["addresses"]
+        )
         yield GaugeMetricFamily(
             "virshmanager_active_crawls", "Crawls queued or running.", value=numbers["active_crawls"]
         )
@@ -70,7 +78,10 @@ class TextAlways(DefaultContentNegotiation):
     """Prometheus asks for formats of its own: it gets the plain one, whatever it names first."""
 
     def select_renderer(
-        self, request: Request, renderers: list[BaseRenderer], format_suffix: str | None = None  # noqa: ARG002
+        self,
+        request: Request,
+        renderers: list[BaseRenderer],
+        format_suffix: str | None = None,  # noqa: ARG002
     ) -> tuple[BaseRenderer, str]:
         return renderers[0], renderers[0].media_type or ""
 

@@ -16,5 +16,7 @@ class StrictOrdering(OrderingFilter):
     ) -> list[str]:
         valid = super().remove_invalid_fields(queryset, fields, view, request)
         if unknown := set(fields) - set(valid):
-            raise ValidationError({"ordering": [_("Cannot order by %(fields)s.") % {"fields": ", ".join(sorted(unknown))}]})
+            raise ValidationError(
+                {"ordering": [_("Cannot order by %(fields)s.") % {"fields": ", ".join(sorted(unknown))}]}
+            )
         return [*valid, "pk"]

@@ -62,7 +62,9 @@ def domain_numbers() -> DomainNumbers:
 
 
 def summary() -> Summary:
-    sums = Host.objects.owned().aggregate(cpus=Sum("cpus"), memory=Sum("memory"), memory_free=Sum("memory_free"))
+    sums = Host.objects.owned().aggregate(
+        cpus=Sum("cpus"), memory=Sum("memory"), memory_free=Sum("memory_free")
+    )
     addresses = dict.fromkeys(Kind.values, 0)
     for row in Address.objects.order_by().values("kind").annotate(n=Count("pk")):
         addresses[row["kind"]] = row["n"]

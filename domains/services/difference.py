@@ -41,13 +41,19 @@ def diff(known: Iterable[Domain], reported: Iterable[DomainFacts]) -> Difference
     reports: dict[UUID, DomainFacts] = {facts["uuid"]: facts for facts in reported}
     return Difference(
         appeared=[facts for uuid, facts in reports.items() if uuid not in rows],
-        changed=[(row, reports[uuid]) for uuid, row in rows.items() if uuid in reports and differs(row, reports[uuid])],
+        changed=[
+            (row, reports[uuid])
+            for uuid, row in rows.items()
+            if uuid in reports and differs(row, reports[uuid])
+        ],
         vanished=[row for uuid, row in rows.items() if uuid not in reports and row.missing_since is None],
     )
 
 
 def differs(row: Domain, facts: DomainFacts) -> bool:
-    return row.missing_since is not None or any(getattr(row, field) != tell(facts) for field, tell in FACTS.items())
+    return row.missing_since is not None or any(
+        getattr(row, field) != tell(facts) for field, tell in FACTS.items()
+    )
 
 
 def take(row: Domain, facts: DomainFacts) -> Domain:

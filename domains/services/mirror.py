@@ -51,9 +51,8 @@ def _write(host: Host, difference: Difference) -> None:
     ended = [row.pk for row in difference.vanished if not row.persistent]
     marked = [row.pk for row in difference.vanished if row.persistent]
     Domain.objects.filter(pk__in=ended).delete()
-    Domain.objects.filter(pk__in=marked).update(
-        missing_since=now, state=DomainState.UNKNOWN, reason="", last_seen=host.listed_at or now
-    )
+    # The last known state stays. It was seen until the listing before this one, a moment ago.
+    Domain.objects.filter(pk__in=marked).update(missing_since=now, last_seen=now)
 
 
 def _tell(host: Host, difference: Difference) -> None:

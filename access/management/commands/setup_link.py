@@ -10,7 +10,9 @@ class Command(BaseCommand):
     help = "Print a one-time link by which the first administrator is created."
 
     def add_arguments(self, parser: CommandParser) -> None:
-        parser.add_argument("--if-needed", action="store_true", help="Say nothing if there is a user already.")
+        parser.add_argument(
+            "--if-needed", action="store_true", help="Say nothing if there is a user already."
+        )
 
     def handle(self, *args: Any, **options: Any) -> None:
         try:
