@@ -7,6 +7,7 @@ import ssl
 
 import pytest
 from authority import HOUR, Authority, Pair
+from cryptography.hazmat.primitives.serialization import Encoding
 from cryptography.x509.oid import ExtendedKeyUsageOID
 from doors import WELL_KNOWN, Host, World, enrol, until
 
@@ -14,6 +15,7 @@ from virshmanagerd import certificates, commands
 from virshmanagerd.daemon import Daemon
 from virshmanagerd.driver import Driver
 from virshmanagerd.ownership import Owner
+from virshmanagerd.web import Peer
 
 
 def refused_in_tls(host: Host, client: Pair | None) -> str:
@@ -88,6 +90,32 @@ def test_the_connection_that_finished_ends_too(world: World, authority: Authorit
         assert answer.json == {"state": "owned"}
         assert answer.headers["Connection"] == "close"
         until(lambda: not world.engine._doors[host.daemon].connections())
+
+
+def peer(host: Host, pair: Pair) -> Peer:
+    certificate = certificates.PeerCertificate.from_der(pair.certificate.public_bytes(Encoding.DER))
+    return Peer("192.0.2.1", certificate, host.daemon.trust.generation)
+
+
+def test_a_stranger_begins_nothing(world: World, authority: Authority) -> None:
+    daemon = world.host(authority).daemon
+    key = daemon.join_key()
+    assert key
+    assert not daemon.begin_enrolment(Peer("192.0.2.1", None, daemon.trust.generation), key)
+
+
+def test_who_was_replaced_while_finishing_owns_nothing(world: World, authority: Authority) -> None:
+    """The check of a certificate takes a moment: another server may prove itself in it."""
+    host = world.host(authority)
+    daemon, key = host.daemon, host.daemon.join_key()
+    assert key
+    first, second = (peer(host, authority.server()) for _ in range(2))
+    assert daemon.begin_enrolment(first, key)
+    running = daemon.enrolment_of(first)
+    assert running
+    assert daemon.begin_enrolment(second, key)
+    assert not daemon.become_owned(first, running, "certificate")
+    assert daemon.ownership.state == "enrolling"
 
 
 def test_a_reset_ends_all_connections(world: World, authority: Authority) -> None:

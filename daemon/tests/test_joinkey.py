@@ -156,3 +156,18 @@ def test_a_spent_file_that_stays_is_remembered(path: Path, tmp_path: Path, autho
     assert JoinFile(path, tmp_path).read() is None
     authority.drop(path)
     assert file.read() is None
+
+
+def test_a_full_disk_is_no_reason_to_fail(
+    path: Path, tmp_path: Path, authority: Authority, caplog: pytest.LogCaptureFixture
+) -> None:
+    authority.drop(path)
+    file = JoinFile(path, tmp_path)
+    file.read()
+    with (
+        mock.patch.object(Path, "unlink", side_effect=PermissionError(13, "Permission denied")),
+        mock.patch("virshmanagerd.files.write_private", side_effect=OSError(28, "No space left")),
+    ):
+        file.spend(authority.key_id)
+    assert file.read() is None
+    assert "cannot be remembered: No space left" in caplog.text

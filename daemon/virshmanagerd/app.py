@@ -74,7 +74,7 @@ def authorise(daemon: Daemon, access: Access, peer: Peer) -> None:
         return
     if access is Access.OWNER:
         raise Problem("not_owned", 403)
-    if not daemon.is_prover(peer):
+    if daemon.enrolment_of(peer) is None:
         raise Problem("server_not_proven", 401)
 
 

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 from virshmanagerd import certificates, files, identity, tls
 from virshmanagerd.attempts import Attempts
 from virshmanagerd.joinkey import JoinFile, JoinKey
-from virshmanagerd.ownership import Owner, Ownership
+from virshmanagerd.ownership import Enrolment, Owner, Ownership
 
 if TYPE_CHECKING:
     from virshmanagerd.config import Config
@@ -85,16 +85,14 @@ class Daemon:
             owner = self.ownership.owner
             return owner is not None and self._server(peer) == owner.server_id
 
-    def is_prover(self, peer: Peer) -> bool:
-        """Say whether the peer is the server whose proof is running."""
+    def enrolment_of(self, peer: Peer) -> Enrolment | None:
+        """Return the running enrolment when it is the peer who has proven himself, else None."""
         with self._lock:
-            enrolment = self.ownership.enrolment
-            return (
-                enrolment is not None
-                and peer.certificate is not None
-                and peer.certificate.fingerprint == enrolment.prover
-                and self._server(peer) == enrolment.server_id
-            )
+            running = self.ownership.enrolment
+            if running is None or peer.certificate is None:
+                return None
+            same = peer.certificate.fingerprint == running.prover
+            return running if same and self._server(peer) == running.server_id else None
 
     def _server(self, peer: Peer) -> str | None:
         if peer.certificate is None or peer.generation != self.trust.generation:
@@ -106,25 +104,33 @@ class Daemon:
         with self._lock:
             return self._server(peer)
 
-    def begin_enrolment(self, peer: Peer, server_id: str, key: JoinKey) -> None:
-        """Wait for the proven peer to finish."""
+    def begin_enrolment(self, peer: Peer, key: JoinKey) -> bool:
+        """Wait for the proven peer to finish. False when he is not proven (any more)."""
         with self._lock:
-            if peer.certificate is None:
-                raise ValueError("a stranger cannot enrol a host")
+            server_id = self._server(peer)
+            if self.ownership.owner or server_id is None or peer.certificate is None:
+                return False
             self.ownership.begin(peer.certificate.fingerprint, server_id, key.ca, key.key_id)
             self._refresh(changed_by=0)
+            return True
 
-    def become_owned(self, peer: Peer, owner: Owner) -> None:
+    def become_owned(self, peer: Peer, running: Enrolment, certificate: str) -> bool:
         """Store the owner, wipe the join key, and end all connections but the answer to ``peer``.
+
+        ``certificate`` (PEM) was checked against ``running``. False when that enrolment is not the
+        running one any more: it ended, or somebody proved himself in the meantime.
 
         Raises:
             OSError: when the owner cannot be stored; then nothing has changed.
         """
         with self._lock:
-            self.ownership.finish(owner)
-            self._join_file.spend(owner.key_id)
+            if self.enrolment_of(peer) is not running:
+                return False
+            self.ownership.finish(Owner(running.server_id, running.ca, certificate, running.key_id))
+            self._join_file.spend(running.key_id)
             self._refresh(changed_by=peer.connection)
-            logger.info("this host is owned by the server %s now", owner.server_id)
+            logger.info("this host is owned by the server %s now", running.server_id)
+            return True
 
     def poll(self) -> None:
         """Notice what time and other processes changed: a key expired or put here, a reset.

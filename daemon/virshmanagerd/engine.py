@@ -164,7 +164,13 @@ class Engine:
 
     def remove(self, daemon: Daemon) -> None:
         """Stop serving a daemon: its listener and its connections are closed."""
-        self.call(lambda: self._close_door(self._doors.pop(daemon)))
+
+        def end() -> None:
+            door = self._doors.pop(daemon, None)
+            if door:
+                self._close_door(door)
+
+        self.call(end)
 
     def call(self, function: Callable[[], None]) -> None:
         """Have the loop call a function."""

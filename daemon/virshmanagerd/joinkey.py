@@ -137,8 +137,15 @@ class JoinFile:
             files.remove(self._path)
         except OSError as error:
             logger.warning("%s is spent, but cannot be removed (%s): remove it", self._path, error.strerror)
-            spent = [*(known for known in self._spent() if known != key_id), key_id]
+            self._remember(key_id)
+
+    def _remember(self, key_id: str) -> None:
+        spent = [*(known for known in self._spent() if known != key_id), key_id]
+        try:
             files.write_private(self._spent_path, json.dumps(spent[-MAX_SPENT:]).encode())
+        except OSError as error:
+            # The host is owned by now, which matters more; each start of an owned host tries again.
+            logger.error("the spent join key %s cannot be remembered: %s", key_id, error.strerror)
 
     def _load(self) -> JoinKey | None:
         try:

@@ -39,7 +39,8 @@ def join(daemon: Daemon, request: Request) -> Response:
     context = _context(daemon, key, server_id, nonce, daemon_nonce)
     csr = certificates.signing_request(daemon.identity.key)
     proof = enrolment.host_proof(key.key, context, csr.public_bytes(serialization.Encoding.DER))
-    daemon.begin_enrolment(request.peer, server_id, key)
+    if not daemon.begin_enrolment(request.peer, key):
+        raise Problem("server_not_proven", 401, "The state of the host has changed: connect again.")
     return json_response(
         {
             "daemon_nonce": base64.b64encode(daemon_nonce).decode(),
@@ -64,15 +65,15 @@ def finish(daemon: Daemon, request: Request) -> Response:
     if owner:
         _confirm(owner, certificate_pem, ca_pem)
         return json_response(OWNED)
-    running = daemon.ownership.enrolment
-    if running is None:
-        raise Problem("server_not_proven", 401, "The enrolment took too long: prove again.")
+    running = daemon.enrolment_of(request.peer)
     try:
-        certificate = _accept(daemon, running, certificate_pem, ca_pem)
+        if running and daemon.become_owned(
+            request.peer, running, _accept(daemon, running, certificate_pem, ca_pem)
+        ):
+            return json_response(OWNED)
     except CertificateError as error:
         raise Problem("bad_certificate", 422, f"{error}.") from None
-    daemon.become_owned(request.peer, Owner(running.server_id, running.ca, certificate, running.key_id))
-    return json_response(OWNED)
+    raise Problem("server_not_proven", 401, "The enrolment took too long: prove again.")
 
 
 def _count_attempt(daemon: Daemon, request: Request) -> None:
