@@ -156,7 +156,7 @@ async def bring_up(supervisor: Supervisor, home: Path, *, password: str, demo: b
         await play(supervisor, home)
     say(f"\nVirshManager is ready: {public_url()}/")
     for line in link:
-        say(line)
+        say(f"Make the first user here, once: {line}")
     say(f"State and logs: {home}\nCtrl-C stops it.")
 
 

@@ -105,10 +105,15 @@ class Child:
         for number in self.command.stop_signals:
             if process is not None and process.returncode is None:
                 process.send_signal(number)
-                with contextlib.suppress(TimeoutError):
-                    await asyncio.wait_for(process.wait(), GRACE)
+                await self._ended(process)
         self._kill_group()
+        if process is not None:
+            await self._ended(process)
         self.log.close()
+
+    async def _ended(self, process: asyncio.subprocess.Process) -> None:
+        with contextlib.suppress(TimeoutError):
+            await asyncio.wait_for(process.wait(), GRACE)
 
     def _kill_group(self) -> None:
         """End what is left of the process and of what it started. Once only: process ids are used again."""
