@@ -1,0 +1,28 @@
+"""What discovery does. One idea per module; this is what the rest of the server calls."""
+
+from .carrying import carry
+from .crawls import beat, cancel, reap, request_crawl
+from .own import OwnNetwork, own_networks
+from .ranges import create_range, may_dial, range_of, release_addresses, update_range
+from .schedule import request_due
+from .views import address_grid, cells, counts, counts_of
+
+__all__ = [
+    "OwnNetwork",
+    "address_grid",
+    "beat",
+    "cancel",
+    "carry",
+    "cells",
+    "counts",
+    "counts_of",
+    "create_range",
+    "may_dial",
+    "own_networks",
+    "range_of",
+    "reap",
+    "release_addresses",
+    "request_crawl",
+    "request_due",
+    "update_range",
+]

@@ -1,0 +1,66 @@
+"""Who is behind the open ports: identified many at a time, and met by `hosts`, which enrols and lists them."""
+
+from collections.abc import Callable, Iterable
+from concurrent.futures import Future, ThreadPoolExecutor
+from typing import ParamSpec, TypeVar
+
+from django.db import connection
+
+from hosts import services, trust
+from hosts.identify import Identity, Result, Stranger, Target, identify_many
+
+from ..choices import Kind
+from .records import Answer
+
+P = ParamSpec("P")
+R = TypeVar("R")
+
+# Meeting waits for a daemon's answers more than it computes.
+MEETERS = 16
+# What a daemon that restarts or is busy looks like: no evidence that it is gone.
+PASSING = frozenset({"too_slow", "refused", "unreachable"})
+
+
+def meet_all(targets: Iterable[Target]) -> dict[str, Answer]:
+    """Ask all who they are, and let `hosts` meet those that prove it. Returns an answer by IP.
+
+    One that hangs delays no other, and costs at most its own deadline.
+    """
+    answers: dict[str, Answer] = {}
+    meetings: dict[str, Future[Answer]] = {}
+
+    def heard(target: Target, result: Result) -> None:
+        ip, port = target
+        if isinstance(result, Identity):
+            meetings[ip] = pool.submit(in_thread, _meet, ip, port, result)
+        else:
+            services.note_stranger(ip, result)
+            answers[ip] = answer_of_stranger(result)
+
+    with ThreadPoolExecutor(MEETERS, "meet") as pool:
+        identify_many(targets, client=trust.server_identity(), on_result=heard)
+    return answers | {ip: meeting.result() for ip, meeting in meetings.items()}
+
+
+def _meet(ip: str, port: int, identity: Identity) -> Answer:
+    return answer_of_meeting(services.meet(ip, port, identity))
+
+
+def answer_of_meeting(meeting: services.Meeting) -> Answer:
+    if meeting.host is None:
+        return Answer(Kind.FOREIGN, meeting.outcome)
+    return Answer(Kind.HYPERVISOR, "", meeting.host.pk)
+
+
+def answer_of_stranger(stranger: Stranger) -> Answer:
+    # nmap saw it open, and it is closed now: whoever it was is no service of this port any more.
+    closed = stranger.reason in {"refused", "unreachable"}
+    return Answer(Kind.OTHER if closed else Kind.FOREIGN, stranger.reason)
+
+
+def in_thread(work: Callable[P, R], *args: P.args, **kwargs: P.kwargs) -> R:
+    """Call `work` in a thread of a pool, and give its database connection back: the thread does not live long."""
+    try:
+        return work(*args, **kwargs)
+    finally:
+        connection.close()
