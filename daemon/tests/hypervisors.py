@@ -16,7 +16,7 @@ TEST = "http://libvirt.org/schemas/domain/test/1.0"
 RUNNING, PAUSED, SHUTOFF = 1, 3, 5
 
 # Deadlines that a test can wait for.
-SHORT = Limits(read=0.3, addresses=0.2, bulk=1, bulk_first=0.3, open=0.3, retry_first=0.05, retry_last=0.1)
+SHORT = Limits(read=0.3, extra=0.2, bulk=1, bulk_first=0.3, open=0.3, retry_first=0.05, retry_last=0.1)
 
 
 def domain_xml(

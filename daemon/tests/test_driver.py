@@ -175,15 +175,14 @@ def test_a_stuck_lease_lookup_costs_only_the_addresses(
         assert driver.domain(test["uuid"])["interfaces"][0]["addresses"] == []
 
 
-def test_lost_calls_do_not_clog_a_connection(
+def test_after_a_lost_call_there_is_another_connection(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, gates: list[threading.Event]
 ) -> None:
     with running(Driver(fleet(tmp_path, domain_xml("on", state=RUNNING)), limits=SHORT)) as driver:
         epoch = driver.event_epoch
         gates.append(Stuck(monkeypatch, libvirt.virDomain, "screenshot").gate)
-        for _ in range(SHORT.lost_per_connection):
-            with pytest.raises(HypervisorBusy):
-                driver.screenshot(uuid_of("on"))
+        with pytest.raises(HypervisorBusy):
+            driver.screenshot(uuid_of("on"))
         eventually(lambda: driver.event_epoch != epoch)
         assert list(by_name(driver)) == ["on"]
 
@@ -196,6 +195,20 @@ def test_a_silent_host_is_an_answer(
         facts = driver.host()
         assert not facts["libvirt"]["alive"]
         assert facts["libvirt"]["error"]
+
+
+def test_what_a_new_libvirtd_takes_long_for_is_asked_once_and_waited_for_by_nobody(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, gates: list[threading.Event]
+) -> None:
+    with running(Driver(fleet(tmp_path, domain_xml("on")), limits=SHORT)) as driver:
+        stuck = Stuck(monkeypatch, libvirt.virConnect, "getCapabilities")
+        gates.append(stuck.gate)
+        for _ in range(2 * SHORT.lost):
+            eventually(lambda: driver.host()["libvirt"]["alive"])
+            assert driver.host()["libvirt"]["hypervisor_version"] is None
+        assert stuck.calls == 1
+        stuck.gate.set()
+        eventually(lambda: driver.host()["libvirt"]["hypervisor_version"])
 
 
 def test_unreadable_xml_hides_no_domain(driver: Driver, monkeypatch: pytest.MonkeyPatch) -> None:

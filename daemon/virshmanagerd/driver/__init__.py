@@ -68,6 +68,7 @@ class Driver:
     def host(self) -> HostFacts:
         """The host and its libvirt. Raises nothing: `alive` tells."""
         try:
+            self._without(single.learn_constants)
             return self._ask(single.host, self._limits.read)
         except DriverError as error:
             return self._silent(str(error))
@@ -83,6 +84,7 @@ class Driver:
             rows = self._run(session, partial(bulk.rows, groups=bulk.SIZES), self._limits.bulk_first)
         except CallLost:
             # One domain's process does not answer. States alone need no word from it.
+            session = self._link.session()
             rows = self._run(session, partial(bulk.rows, groups=bulk.STATE), end - time.monotonic())
         domains = self._run(session, partial(bulk.listing, found=rows), end - time.monotonic())
         return Listing(event_epoch=session.epoch, domains=domains)
@@ -92,12 +94,13 @@ class Driver:
 
         Raises LibvirtDown, QueueFull, HypervisorBusy, NotSupported.
         """
-        session = self._link.session()
+        end = time.monotonic() + self._limits.bulk
         try:
-            return self._run(session, bulk.stats, self._limits.bulk_first)
+            return self._ask(bulk.stats, self._limits.bulk_first)
         except CallLost:
             # The lost call now holds the stuck domain's job: the next one passes over that domain.
-            return self._run(session, bulk.stats, self._limits.bulk - self._limits.bulk_first)
+            session = self._link.session()
+            return self._run(session, bulk.stats, end - time.monotonic())
 
     def domain(self, uuid: str) -> DomainDetails:
         """One domain with its devices and addresses.
@@ -107,7 +110,7 @@ class Driver:
         name = _canonical(uuid)
         domain = self._ask(partial(single.details, uuid=name), self._limits.read)
         if domain["id"] is not None and domain["interfaces"]:
-            addresses = self._addresses(name)
+            addresses = self._without(partial(single.addresses, uuid=name)) or {}
             for interface in domain["interfaces"]:
                 interface["addresses"] = addresses.get((interface["mac"] or "").lower(), [])
         return domain
@@ -128,11 +131,12 @@ class Driver:
         picture = self._ask(partial(screen.take, uuid=_canonical(uuid)), self._limits.read)
         return screen.as_png(picture)
 
-    def _addresses(self, uuid: str) -> dict[str, list[str]]:
+    def _without(self, work: Callable[[Session], T]) -> T | None:
+        """Ask for what an answer can do without."""
         try:
-            return self._ask(partial(single.addresses, uuid=uuid), self._limits.addresses)
+            return self._ask(work, self._limits.extra)
         except DriverError:
-            return {}  # the domain is worth showing without them
+            return None
 
     def _ask(self, work: Callable[[Session], T], seconds: float) -> T:
         return self._run(self._link.session(), work, seconds)
@@ -141,7 +145,7 @@ class Driver:
         try:
             return self._calls.run(partial(work, session), seconds)
         except CallLost:
-            self._link.lost(session)
+            self._link.renew(session)
             raise
         except libvirt.libvirtError as error:
             raise self._meaning(session, error) from None

@@ -30,14 +30,14 @@ class Limits:
     """What one hypervisor is given. Times in seconds."""
 
     read: float = 5  # one domain, or the host
-    addresses: float = 2  # of a domain's interfaces; the answer goes on without them
+    extra: float = 2  # what an answer can do without
     bulk: float = 10  # lists and statistics
     bulk_first: float = 4  # of these, for the attempt that may meet a stuck domain
     open: float = 30
+    patience: float = 0.5  # for a connection that is just being opened
     in_flight: int = 15  # libvirtd has 20 workers; a 16th call is kept for force-off and abort
     waiting: int = 16  # callers that wait for a place
     lost: int = 8
-    lost_per_connection: int = 3  # libvirtd serves five calls of a connection at a time
     retry_first: float = 0.5
     retry_last: float = 15
 

@@ -16,7 +16,7 @@ import libvirt
 
 from virshmanagerd.driver.calls import Calls, Limits
 from virshmanagerd.driver.eventloop import LOOP, Timer
-from virshmanagerd.driver.session import Session
+from virshmanagerd.driver.session import Constants, Session
 from virshmanagerd.errors import LibvirtDown
 
 ENDED = "libvirt closed the connection"
@@ -31,8 +31,9 @@ class Link:
         self._uri = uri
         self._calls = calls
         self._limits = limits
-        self._lock = threading.RLock()  # a future that is done already calls back at once
+        self._lock = threading.Condition(threading.RLock())  # a future that is done calls back at once
         self._session: Session | None = None
+        self._constants = Constants()
         self._opening: Future[Session] | None = None
         self._timer: Timer | None = None
         self._failures = 0
@@ -55,18 +56,24 @@ class Link:
             self._release()
 
     def session(self) -> Session:
-        """The session of this moment. Raises LibvirtDown."""
-        session = self._session
-        if session is None:
-            raise LibvirtDown(self.error)
-        return session
-
-    def lost(self, session: Session) -> None:
-        """A call on this session was lost; the session goes before lost calls clog it."""
+        """The session of this moment; an attempt under way is given a moment. Raises LibvirtDown."""
         with self._lock:
-            session.lost += 1
-        if session.lost >= self._limits.lost_per_connection:
-            self.drop(session, "calls to libvirt do not return")
+            self._lock.wait_for(lambda: self._session or not self._opening, self._limits.patience)
+            if self._session is None:
+                raise LibvirtDown(self.error)
+            return self._session
+
+    def renew(self, session: Session) -> None:
+        """Open another session at once: a call on this one does not return.
+
+        libvirtd serves few calls of a connection at a time, and libvirt before
+        10.1 may leave others unsent while one waits (see KEEPALIVE).
+        """
+        with self._lock:
+            if self._session is session and self._running:
+                self.error = "libvirt does not answer"
+                self._release()
+                self._open()
 
     def drop(self, session: Session, reason: str) -> None:
         """Replace a session that is of no use any more."""
@@ -74,6 +81,7 @@ class Link:
             if self._session is session and self._running:
                 log.warning("the connection to %s ended: %s", self._uri, reason)
                 self.error = reason
+                self._constants = Constants()  # it may come back as another version
                 self._release()
                 self._retry()
 
@@ -83,7 +91,8 @@ class Link:
             self._calls.start(session.retire)
 
     def _open(self) -> None:
-        self._opening = self._calls.start(functools.partial(Session.open, self._uri, self._closed))
+        opening = functools.partial(Session.open, self._uri, self._constants, self._closed)
+        self._opening = self._calls.start(opening)
         self._set_timer(LOOP.call_later(self._limits.open, functools.partial(self._overdue, self._opening)))
         self._opening.add_done_callback(self._opened)
 
@@ -97,6 +106,7 @@ class Link:
                     self._calls.start(opening.result().retire)
                 return
             self._opening = None
+            self._lock.notify_all()
             if error is not None:
                 self._failed(_reason(error))
             elif opening.result().ended:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 import uuid
 from collections.abc import Callable
 
@@ -9,13 +10,24 @@ import libvirt
 
 from virshmanagerd.driver.cache import SummaryCache
 
-# 5 seconds, 5 times: a hypervisor that does not answer is given up after half a minute.
-KEEPALIVE = (5, 5)
+# A libvirtd that does not answer for half a minute is given up. The interval is short because
+# libvirt before 10.1 can forget to wake the thread that sends for all while one call is
+# waiting: the next message, such as this one, sends what lies there.
+KEEPALIVE = (2, 14)
 
 INVALIDATING = (
     libvirt.VIR_DOMAIN_EVENT_ID_LIFECYCLE,
     libvirt.VIR_DOMAIN_EVENT_ID_METADATA_CHANGE,
 )
+
+
+class Constants:
+    """What never changes while a libvirtd runs; None until it is known."""
+
+    def __init__(self) -> None:
+        self.host_uuid: str | None = None
+        self.hypervisor_version: str | None = None
+        self.learning = threading.Lock()  # held by the one call that asks
 
 
 class Session:
@@ -25,24 +37,25 @@ class Session:
     it from under a call that still runs in another thread.
     """
 
-    def __init__(self, connection: libvirt.virConnect, on_close: Callable[[Session], None]) -> None:
+    def __init__(
+        self, connection: libvirt.virConnect, constants: Constants, on_close: Callable[[Session], None]
+    ) -> None:
         self.connection = connection
+        self.constants = constants
         self.epoch = str(uuid.uuid4())
         self.summaries = SummaryCache()
-        self.lost = 0  # calls on it that never returned
         self.ended = False
-        self.host_uuid: str | None = None  # "" when libvirt does not say
         self.nowait = True  # whether libvirt can pass over a domain that is busy
         self._on_close = on_close
         self._callbacks: list[int] = []
 
     @classmethod
-    def open(cls, uri: str, on_close: Callable[[Session], None]) -> Session:
+    def open(cls, uri: str, constants: Constants, on_close: Callable[[Session], None]) -> Session:
         """Connect; `on_close` is called on the event loop's thread. Blocks without limit.
 
         Raises libvirt.libvirtError.
         """
-        session = cls(libvirt.open(uri), on_close)
+        session = cls(libvirt.open(uri), constants, on_close)
         try:
             session._watch()
         except libvirt.libvirtError:

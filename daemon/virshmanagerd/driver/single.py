@@ -119,7 +119,7 @@ def host(session: Session) -> HostFacts:
     connection = session.connection
     _, memory, cpus, *_ = connection.getInfo()
     return HostFacts(
-        uuid=_host_uuid(session),
+        uuid=session.constants.host_uuid,
         cpus=cpus,
         memory=memory * MIB,
         memory_free=_memory_free(connection),
@@ -128,18 +128,27 @@ def host(session: Session) -> HostFacts:
             alive=True,
             version=_version(connection.getLibVersion()),
             hypervisor=clean(connection.getType(), 64),
-            hypervisor_version=_version(connection.getVersion()),
+            hypervisor_version=session.constants.hypervisor_version,
             error=None,
         ),
         event_epoch=session.epoch,
     )
 
 
-def _host_uuid(session: Session) -> str | None:
-    if session.host_uuid is None:  # capabilities are long, and their UUID never changes
-        root = safexml.parse(session.connection.getCapabilities())
-        session.host_uuid = clean((root.findtext("host/uuid") or "").strip(), 36)
-    return session.host_uuid or None
+def learn_constants(session: Session) -> None:
+    """Ask once for what never changes, and can take long.
+
+    A libvirtd that has just been installed first tries out every emulator
+    (8 seconds were seen). One caller waits for that, the others do without.
+    """
+    constants = session.constants
+    if constants.hypervisor_version is None and constants.learning.acquire(blocking=False):
+        try:
+            root = safexml.parse(session.connection.getCapabilities())
+            constants.host_uuid = clean((root.findtext("host/uuid") or "").strip(), 36) or None
+            constants.hypervisor_version = _version(session.connection.getVersion())
+        finally:
+            constants.learning.release()
 
 
 def _memory_free(connection: libvirt.virConnect) -> int:
