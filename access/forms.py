@@ -1,8 +1,7 @@
 from datetime import timedelta
-
-from django import forms
 from typing import TYPE_CHECKING
 
+from django import forms
 from django.contrib.auth.forms import UserCreationForm
 from django.contrib.auth.models import User
 from django.utils.translation import gettext_lazy as _
@@ -27,13 +26,11 @@ class TokenForm(forms.Form):
         label=_("Name"),
         max_length=100,
         help_text=_("The program or machine that will use it."),
-        widget=forms.TextInput(attrs={"class": "form-control"}),
     )
     expires_in = forms.TypedChoiceField(
         label=_("Good for"),
         choices=[(30 * DAY, _("30 days")), (365 * DAY, _("one year")), (0, _("until it is deleted"))],
         coerce=int,
-        widget=forms.Select(attrs={"class": "form-select"}),
     )
 
     def clean_expires_in(self) -> timedelta | None:

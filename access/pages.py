@@ -1,11 +1,8 @@
 """The setup page, where the first administrator is made, and the page of API tokens."""
 
-from typing import cast
-
 from django.contrib import messages
 from django.contrib.auth import login
 from django.contrib.auth.decorators import login_not_required
-from django.contrib.auth.models import User
 from django.db.models import QuerySet
 from django.http import Http404, HttpRequest, HttpResponse
 from django.shortcuts import get_object_or_404, redirect, render
@@ -18,6 +15,7 @@ from . import services
 from .errors import SetupClosed
 from .forms import FirstAdministratorForm, TokenForm
 from .models import ApiToken
+from .requests import PageRequest
 
 
 @login_not_required
@@ -42,31 +40,31 @@ def setup(request: HttpRequest, secret: str) -> HttpResponse:
 
 
 @require_safe
-def tokens(request: HttpRequest) -> HttpResponse:
+def tokens(request: PageRequest) -> HttpResponse:
     return render(request, "access/tokens.html", {"form": TokenForm(), "tokens": _tokens_of(request)})
 
 
 @never_cache
 @require_POST
-def create_token(request: HttpRequest) -> HttpResponse:
+def create_token(request: PageRequest) -> HttpResponse:
     """The answer shows the token, this once."""
     form = TokenForm(request.POST)
     context: dict[str, object] = {"form": form}
     if form.is_valid():
-        token, text = services.create_token(user=cast("User", request.user), **form.cleaned_data)
+        token, text = services.create_token(user=request.user, **form.cleaned_data)
         context = {"form": TokenForm(), "created": token, "text": text}
     context["tokens"] = _tokens_of(request)
     return render(request, "access/tokens.html", context, status=422 if form.errors else 200)
 
 
 @require_POST
-def delete_token(request: HttpRequest, pk: int) -> HttpResponse:
+def delete_token(request: PageRequest, pk: int) -> HttpResponse:
     token = get_object_or_404(_tokens_of(request), pk=pk)
     token.delete()
     messages.success(request, _("The token %(name)s was deleted.") % {"name": token.name})
     return redirect("tokens")
 
 
-def _tokens_of(request: HttpRequest) -> QuerySet[ApiToken]:
+def _tokens_of(request: PageRequest) -> QuerySet[ApiToken]:
     """A person sees and ends his own tokens."""
-    return ApiToken.objects.filter(user=cast("User", request.user))
+    return ApiToken.objects.filter(user=request.user)

@@ -1,6 +1,9 @@
 """Ranges, crawls and addresses as the API and `manage.py crawl --json` show them."""
 
-from typing import Any
+from collections.abc import Collection, Iterable
+from typing import Any, NamedTuple
+
+from django.db.models import Max
 
 from drf_spectacular.utils import extend_schema_field
 from rest_framework import serializers
@@ -12,6 +15,7 @@ from .choices import DEFAULT_MAX_RATE
 from .models import Address, Crawl, Range
 
 LONGEST_PERIOD_SECONDS = 366 * 86400
+MAX_RATE = 10_000_000
 
 
 class PeriodField(serializers.IntegerField):
@@ -82,19 +86,41 @@ class AddressSerializer(serializers.ModelSerializer[Address]):
         read_only_fields = fields
 
 
+class RangeList(serializers.ListSerializer[Any]):
+    """Counts the addresses and finds the crawls of all ranges at once, not of each."""
+
+    def to_representation(self, data: Iterable[Range]) -> list[Any]:
+        ranges = list(data)
+        self.child.facts = range_facts(ranges)
+        return super().to_representation(ranges)
+
+
+class RangeFacts(NamedTuple):
+    """By id of the range: its numbers of addresses, and the id of its newest crawl."""
+
+    counts: dict[int, dict[str, int]]
+    last_crawls: dict[int, int]
+
+
+def range_facts(ranges: Collection[Range]) -> RangeFacts:
+    newest = Crawl.objects.filter(range__in=ranges).order_by().values("range").annotate(newest=Max("pk"))
+    return RangeFacts(services.counts_of(ranges), dict(newest.values_list("range", "newest")))
+
+
 class RangeSerializer(serializers.ModelSerializer[Range]):
     """A range with how many addresses of each kind it has. `last_crawl` is the id of the newest crawl."""
 
-    excluded = serializers.ListField(
-        child=serializers.CharField(max_length=49), max_length=1000, default=list
-    )
+    facts: RangeFacts | None = None
+
+    cidr = serializers.CharField(max_length=49)
+    excluded = serializers.ListField(child=serializers.CharField(max_length=49), required=False)
     port = serializers.IntegerField(min_value=1, max_value=65535, default=DAEMON_PORT)
     max_rate = serializers.IntegerField(
         min_value=1,
-        max_value=10_000_000,
+        max_value=MAX_RATE,
         allow_null=True,
         default=DEFAULT_MAX_RATE,
-        help_text="Packets per second.",
+        help_text="Packets per second; null: no limit.",
     )
     schedule = ScheduleSerializer(required=False)
     counts = serializers.SerializerMethodField()
@@ -102,6 +128,7 @@ class RangeSerializer(serializers.ModelSerializer[Range]):
 
     class Meta:
         model = Range
+        list_serializer_class = RangeList
         fields = [
             *("id", "cidr", "label", "port", "excluded", "max_rate", "enabled", "schedule"),
             *("counts", "last_crawl"),
@@ -109,10 +136,13 @@ class RangeSerializer(serializers.ModelSerializer[Range]):
 
     @extend_schema_field(CountsSerializer)
     def get_counts(self, range_: Range) -> dict[str, int]:
-        return services.counts(range_)
+        return self._facts(range_).counts[range_.pk]
 
     def get_last_crawl(self, range_: Range) -> int | None:
-        return range_.crawls.values_list("pk", flat=True).first()
+        return self._facts(range_).last_crawls.get(range_.pk)
+
+    def _facts(self, range_: Range) -> RangeFacts:
+        return self.facts if self.facts is not None else range_facts([range_])
 
     def create(self, validated_data: dict[str, Any]) -> Range:
         return services.create_range(**validated_data)

@@ -69,6 +69,7 @@ STATUSES: tuple[tuple[type[Exception], int], ...] = (
     (hosts_errors.OutsideRanges, 409),
     (hosts_errors.TimedOut, 504),
     (hosts_errors.RetryLater, 503),
+    (hosts_errors.GivenUp, 409),
     (hosts_errors.AgentError, 502),
 )
 # Answers of a daemon that mean the same when the server gives them.

@@ -6,43 +6,73 @@ from django.db import migrations, models
 
 
 class Migration(migrations.Migration):
-
     initial = True
 
     dependencies = [
-        ('hosts', '0001_initial'),
+        ("hosts", "0001_initial"),
     ]
 
     operations = [
         migrations.CreateModel(
-            name='Domain',
+            name="Domain",
             fields=[
-                ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
-                ('uuid', models.UUIDField()),
-                ('name', models.CharField(max_length=255)),
-                ('libvirt_id', models.IntegerField(blank=True, null=True)),
-                ('state', models.CharField(choices=[('running', 'Running'), ('blocked', 'Blocked'), ('paused', 'Paused'), ('shutdown', 'Shutting down'), ('shutoff', 'Shut off'), ('crashed', 'Crashed'), ('pmsuspended', 'Suspended'), ('unknown', 'Unknown')], default='unknown', max_length=12)),
-                ('reason', models.CharField(blank=True, max_length=40)),
-                ('vcpus', models.PositiveIntegerField(default=0)),
-                ('memory', models.PositiveBigIntegerField(default=0)),
-                ('max_memory', models.PositiveBigIntegerField(default=0)),
-                ('persistent', models.BooleanField(default=True)),
-                ('autostart', models.BooleanField(default=False)),
-                ('has_managed_save', models.BooleanField(default=False)),
-                ('title', models.CharField(blank=True, max_length=255)),
-                ('description', models.TextField(blank=True)),
-                ('tags', models.JSONField(blank=True, default=list)),
-                ('first_seen', models.DateTimeField(default=django.utils.timezone.now)),
-                ('last_seen', models.DateTimeField(default=django.utils.timezone.now)),
-                ('missing_since', models.DateTimeField(blank=True, null=True)),
-                ('details', models.JSONField(blank=True, default=dict)),
-                ('details_at', models.DateTimeField(blank=True, null=True)),
-                ('host', models.ForeignKey(on_delete=django.db.models.deletion.CASCADE, related_name='+', to='hosts.host')),
+                (
+                    "id",
+                    models.BigAutoField(
+                        auto_created=True, primary_key=True, serialize=False, verbose_name="ID"
+                    ),
+                ),
+                ("uuid", models.UUIDField()),
+                ("name", models.CharField(max_length=255)),
+                ("libvirt_id", models.IntegerField(blank=True, null=True)),
+                (
+                    "state",
+                    models.CharField(
+                        choices=[
+                            ("running", "Running"),
+                            ("blocked", "Blocked"),
+                            ("paused", "Paused"),
+                            ("shutdown", "Shutting down"),
+                            ("shutoff", "Shut off"),
+                            ("crashed", "Crashed"),
+                            ("pmsuspended", "Suspended"),
+                            ("unknown", "Unknown"),
+                        ],
+                        default="unknown",
+                        max_length=12,
+                    ),
+                ),
+                ("reason", models.CharField(blank=True, max_length=40)),
+                ("vcpus", models.PositiveIntegerField(default=0)),
+                ("memory", models.PositiveBigIntegerField(default=0)),
+                ("max_memory", models.PositiveBigIntegerField(default=0)),
+                ("persistent", models.BooleanField(default=True)),
+                ("autostart", models.BooleanField(default=False)),
+                ("has_managed_save", models.BooleanField(default=False)),
+                ("title", models.CharField(blank=True, max_length=255)),
+                ("description", models.TextField(blank=True)),
+                ("tags", models.JSONField(blank=True, default=list)),
+                ("first_seen", models.DateTimeField(default=django.utils.timezone.now)),
+                ("last_seen", models.DateTimeField(default=django.utils.timezone.now)),
+                ("missing_since", models.DateTimeField(blank=True, null=True)),
+                ("details", models.JSONField(blank=True, default=dict)),
+                ("details_at", models.DateTimeField(blank=True, null=True)),
+                (
+                    "host",
+                    models.ForeignKey(
+                        on_delete=django.db.models.deletion.CASCADE, related_name="+", to="hosts.host"
+                    ),
+                ),
             ],
             options={
-                'ordering': ['name', 'id'],
-                'indexes': [models.Index(fields=['state'], name='domains_dom_state_634711_idx'), models.Index(fields=['name'], name='domains_dom_name_96e6f6_idx')],
-                'constraints': [models.UniqueConstraint(fields=('host', 'uuid'), name='one_row_per_domain_and_host')],
+                "ordering": ["name", "id"],
+                "indexes": [
+                    models.Index(fields=["state"], name="domains_dom_state_634711_idx"),
+                    models.Index(fields=["name"], name="domains_dom_name_96e6f6_idx"),
+                ],
+                "constraints": [
+                    models.UniqueConstraint(fields=("host", "uuid"), name="one_row_per_domain_and_host")
+                ],
             },
         ),
     ]
