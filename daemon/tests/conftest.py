@@ -8,6 +8,11 @@ from pathlib import Path
 import pytest
 from authority import Authority
 from doors import World
+from hypothesis import HealthCheck, settings
+
+# How long an example takes says more about the machine than about the code.
+settings.register_profile("patient", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("patient")
 
 
 @pytest.fixture

@@ -6,6 +6,7 @@ import contextlib
 import ssl
 import threading
 import time
+from typing import Any
 from unittest import mock
 
 import pytest
@@ -13,6 +14,8 @@ from authority import Authority
 from doors import WELL_KNOWN, Host, World, until
 
 from virshmanagerd import connection, engine
+from virshmanagerd.app import Application
+from virshmanagerd.web import Response
 
 
 def answered_at_once(host: Host, seconds: float = 1.0) -> None:
@@ -100,13 +103,37 @@ def test_idle_connections_end(world: World, monkeypatch: pytest.MonkeyPatch) -> 
         assert session.ended()
 
 
-def test_one_byte_records_cost_little(world: World) -> None:
-    """Each byte is a TLS record: the loop must neither recurse nor stay with this client."""
-    host = world.host()
-    with host.connect() as sock:
-        for byte in b"GET " + WELL_KNOWN.encode() + b" HTTP/1.1\r\nHost: " + b"h" * 3000 + b"\r\n\r\n":
-            sock.sendall(bytes([byte]))
-        assert sock.recv(12) == b"HTTP/1.1 200"
+def test_one_byte_records_hold_up_nobody(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each byte is a TLS record, all are there at once: the loop does not recurse, and others have turns."""
+    host, gate, answered = world.host(), threading.Event(), list[str]()
+    respond = Application._respond
+
+    def note(application: Application, environ: dict[str, Any]) -> Response:
+        answered.append(environ["PATH_INFO"])
+        return respond(application, environ)
+
+    monkeypatch.setattr(Application, "_respond", note)
+
+    def hold() -> None:
+        gate.wait(10)
+
+    with host.connect() as crumbs, host.connect() as whole:
+        world.engine.call(hold)
+        for byte in b"GET /crumbs HTTP/1.1\r\nHost: " + b"h" * 3000 + b"\r\n\r\n":
+            crumbs.sendall(bytes([byte]))
+        whole.sendall(b"GET /whole HTTP/1.1\r\nHost: h\r\n\r\n")
+        gate.set()
+        assert crumbs.recv(12) == whole.recv(12) == b"HTTP/1.1 404"
+    assert answered == ["/whole", "/crumbs"]
+
+
+def test_the_owner_is_not_counted_among_strangers(world: World, authority: Authority) -> None:
+    host, server = world.owned(authority), authority.server()
+    with contextlib.ExitStack() as stack:
+        count = engine.STRANGERS_PER_SOURCE + 4
+        sessions = [stack.enter_context(host.session(server)) for _ in range(count)]
+        for _ in range(2):
+            assert {session.request("GET", WELL_KNOWN).status for session in sessions} == {200}
 
 
 def test_tls_1_2_is_refused(world: World) -> None:

@@ -153,7 +153,7 @@ def test_it_stops_in_time_with_open_connections(command: Command, number: signal
         start = time.monotonic()
         master.send_signal(number)
         assert master.wait(10) == 0
-        assert time.monotonic() - start < 5
+        assert time.monotonic() - start < 3  # later the master kills
 
 
 def test_it_is_small(command: Command) -> None:

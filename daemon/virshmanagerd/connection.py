@@ -45,9 +45,6 @@ class Keeper(Protocol):
     def watch(self, connection: Connection, events: int) -> None:
         """Call ``advance`` when the socket is ready for ``events``; 0 for never."""
 
-    def resume(self, connection: Connection) -> None:
-        """Call ``advance`` after the others had their turn."""
-
     def prove(self, connection: Connection) -> None:
         """The client has shown a certificate of the CA."""
 
@@ -141,8 +138,8 @@ class Connection:
         for _ in range(READS_AT_ONCE):
             if not self._take(self._socket.recv(CHUNK)):
                 return
-        # What TLS has buffered does not show on the socket, so the selector cannot bring us back.
-        self._keeper.resume(self)
+        # No TLS record is larger than CHUNK, so what is left is in the socket: the selector brings us back.
+        self._keeper.watch(self, selectors.EVENT_READ)
 
     def _take(self, data: bytes) -> bool:
         """Take bytes of a request; say whether more are needed."""

@@ -84,10 +84,6 @@ class Door:
         """See ``connection.Keeper``."""
         self._engine.watch(connection, events, connection.advance)
 
-    def resume(self, connection: Connection) -> None:
-        """See ``connection.Keeper``."""
-        self._engine.call(connection.advance)
-
     def prove(self, connection: Connection) -> None:
         """See ``connection.Keeper``."""
         self._strangers.discard(connection)
