@@ -160,14 +160,14 @@ class Supervisor:
         self.log_folder = log_folder
         self.environment = environment
         self.failed: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        self._stopping = False
+        self._stopping = asyncio.Event()
         self._kept: list[tuple[Child, asyncio.Task[None]]] = []
 
     async def __aenter__(self) -> "Supervisor":
         return self
 
     async def __aexit__(self, *exception: object) -> None:
-        self._stopping = True
+        self._stopping.set()
         first, rest = self._kept[:1], self._kept[1:]
         await asyncio.gather(*(child.stop() for child, _ in rest))
         await asyncio.gather(*(child.stop() for child, _ in first))
@@ -215,9 +215,9 @@ class Supervisor:
 
     async def _restart_on_death(self, child: Child) -> None:
         deaths: deque[float] = deque(maxlen=DEATHS_ALLOWED)
-        while not self._stopping:
+        while not self._stopping.is_set():
             code = await child.run()
-            if self._stopping:
+            if self._stopping.is_set():
                 return
             deaths.append(asyncio.get_running_loop().time())
             if len(deaths) == DEATHS_ALLOWED and deaths[-1] - deaths[0] < DEATHS_WINDOW:
