@@ -67,4 +67,5 @@ def delete_token(request: PageRequest, pk: int) -> HttpResponse:
 
 def _tokens_of(request: PageRequest) -> QuerySet[ApiToken]:
     """A person sees and ends his own tokens."""
-    return ApiToken.objects.filter(user=request.user)
+    own: QuerySet[ApiToken] = ApiToken.objects.filter(user=request.user)
+    return own

@@ -5,10 +5,10 @@ most once, so a failure to publish is logged and harms nothing: pages also work 
 """
 
 import logging
-from typing import Literal, TypedDict
+from typing import Literal, TypedDict, cast
 
 from asgiref.sync import async_to_sync
-from channels.layers import get_channel_layer
+from channels.layers import BaseChannelLayer, get_channel_layer
 from django.db import transaction
 from django_redis import get_redis_connection
 from redis.exceptions import RedisError
@@ -18,15 +18,17 @@ logger = logging.getLogger(__name__)
 EventType = Literal["host.changed", "domain.changed", "domains.changed", "crawl.changed", "range.changed"]
 FLEET = "fleet"
 CRAWLS = "crawls"
+GROUPS = (FLEET, CRAWLS)
 SEQUENCE_KEY = "virshmanager:live:sequence"
 
 
 class Event(TypedDict):
-    """A message of a Channels group. `sequence` grows by one for each event of the server."""
+    """A message of a Channels group. `sequence` grows by one for each event of this group."""
 
     type: Literal["live.event"]
     event: EventType
     id: int
+    group: str
     sequence: int
 
 
@@ -37,10 +39,17 @@ def publish(event: EventType, id: int, *groups: str) -> None:  # noqa: A002 -- t
 
 def _send(event: EventType, id: int, groups: tuple[str, ...]) -> None:  # noqa: A002
     try:
-        sequence = int(get_redis_connection().incr(SEQUENCE_KEY))
-        message = Event(type="live.event", event=event, id=id, sequence=sequence)
-        send = async_to_sync(get_channel_layer().group_send)
+        send = async_to_sync(cast("BaseChannelLayer", get_channel_layer()).group_send)
         for group in groups:
-            send(group, message)
+            sequence = int(get_redis_connection().hincrby(SEQUENCE_KEY, group, 1))
+            message = Event(type="live.event", event=event, id=id, group=group, sequence=sequence)
+            send(group, dict(message))
     except (RedisError, OSError) as error:
         logger.warning("Live event %s %s was not published: %s", event, id, error)
+
+
+def reachable() -> bool:
+    try:
+        return bool(get_redis_connection().ping())
+    except (RedisError, OSError):
+        return False

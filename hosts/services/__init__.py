@@ -1,7 +1,7 @@
 """What may be done with hosts and join keys. One idea per module."""
 
 from .adding import add_by_hand
-from .decisions import approve, deny, forget, retire
+from .decisions import approve, deny, forget, retire, wake
 from .join_keys import create_join_key, revoke_join_key
 from .meeting import Meeting, meet
 from .probing import ProbeOutcome, probe
@@ -25,4 +25,5 @@ __all__ = [
     "refresh",
     "retire",
     "revoke_join_key",
+    "wake",
 ]

@@ -1,0 +1,97 @@
+"""The live channel of a page: what changed, by type and id. The page fetches the data, and is checked again."""
+
+import asyncio
+from collections import defaultdict
+from typing import Any
+from urllib.parse import parse_qsl
+
+from channels.auth import get_user
+from channels.generic.websocket import AsyncJsonWebsocketConsumer, AsyncWebsocketConsumer
+from redis.exceptions import RedisError
+
+from access.permissions import is_administrator
+
+from . import live
+
+LOGIN_NEEDED = 4401
+NOT_FOUND = 4404
+SERVICE_RESTART = 1012  # RFC 6455, registry of close codes: come back later
+BEAT_SECONDS = 10
+OF_ONE_OBJECT = ("host", "domain")
+
+
+def groups_of(query: bytes) -> list[str]:
+    """The groups of a page: the fleet and its crawls, and the one object that it shows (`?domain=5`)."""
+    asked = parse_qsl(query.decode("ascii", "ignore"), max_num_fields=8)
+    return [*live.GROUPS, *(f"{kind}.{key}" for kind, key in asked if kind in OF_ONE_OBJECT and key.isdecimal())]
+
+
+class LiveConsumer(AsyncJsonWebsocketConsumer):
+    """Send `{type, id, sequence}` for every change; `resync` after a gap, `beat` every 10 s.
+
+    Closed with 4401 without a login, also when the login ends later, and with 1012 when Redis is gone. It is
+    accepted first, since a browser learns the code of a closed socket, but not why a handshake was refused.
+    """
+
+    async def connect(self) -> None:
+        self.heard: dict[str, int] = defaultdict(int)
+        self.sequence = 0
+        self.beat: asyncio.Task[None] | None = None
+        self.listens_to = groups_of(self.scope["query_string"])
+        await self.accept()
+        user = self.scope["user"]
+        if user is None or not is_administrator(user):
+            await self.close(LOGIN_NEEDED)
+            return
+        try:
+            for group in self.listens_to:
+                await self.channel_layer.group_add(group, self.channel_name)
+        except (RedisError, OSError):
+            await self.close(SERVICE_RESTART)
+            return
+        await self.tell("hello")
+        self.beat = asyncio.create_task(self.keep_alive())
+
+    async def disconnect(self, code: int) -> None:  # noqa: ARG002 -- Channels' signature
+        if self.beat:
+            self.beat.cancel()
+        try:
+            for group in self.listens_to:
+                await self.channel_layer.group_discard(group, self.channel_name)
+        except (RedisError, OSError):
+            pass  # the group was lost with Redis
+
+    async def receive_json(self, content: Any, **kwargs: Any) -> None:
+        """A page has nothing to say: what it shows, it fetches."""
+
+    async def keep_alive(self) -> None:
+        """End with the login or with Redis: its channel layer would wait in silence."""
+        while True:
+            await asyncio.sleep(BEAT_SECONDS)
+            if not is_administrator(await get_user(self.scope)):
+                await self.close(LOGIN_NEEDED)
+            elif not await asyncio.to_thread(live.reachable):
+                await self.close(SERVICE_RESTART)
+            else:
+                await self.tell("beat")
+
+    async def live_event(self, event: live.Event) -> None:
+        last = self.heard[event["group"]]
+        self.heard[event["group"]] = event["sequence"]
+        if last and event["sequence"] != last + 1:
+            await self.tell("resync")
+        await self.tell(event["event"], event["id"])
+
+    async def tell(self, kind: str, id: int | None = None) -> None:  # noqa: A002 -- the field's name on the wire
+        """`sequence` counts what this socket was told, so that its browser sees a gap too."""
+        if id is not None or kind == "resync":
+            self.sequence += 1
+        await self.send_json({"type": kind, "id": id, "sequence": self.sequence})
+
+
+class NowhereConsumer(AsyncWebsocketConsumer):
+    """A path that is no WebSocket of ours."""
+
+    async def connect(self) -> None:
+        await self.accept()
+        await self.close(NOT_FOUND)

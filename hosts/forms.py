@@ -1,0 +1,85 @@
+"""What a person fills in about hosts and join keys. Whether it is allowed, the services say."""
+
+import ipaddress
+from datetime import timedelta
+
+from django import forms
+from django.core.exceptions import ValidationError
+from django.utils.translation import gettext as _now
+from django.utils.translation import gettext_lazy as _
+
+from .choices import DAEMON_PORT, Approval
+
+MAX_PORT = 65535
+MAX_USES = 1_000_000
+HOUR, DAY = 3600, 86400
+LIVES = [
+    (HOUR, _("1 hour")),
+    (DAY, _("24 hours")),
+    (7 * DAY, _("7 days")),
+    (30 * DAY, _("30 days")),
+]
+
+
+class HostForm(forms.Form):
+    """A daemon at an address, without waiting for a crawl."""
+
+    address = forms.GenericIPAddressField(
+        label=_("IP address"),
+        help_text=_("It must lie in an enabled range: nothing else is ever dialled."),
+        widget=forms.TextInput(attrs={"autocomplete": "off", "placeholder": "192.0.2.7"}),
+    )
+    port = forms.IntegerField(
+        label=_("Port"),
+        min_value=1,
+        max_value=MAX_PORT,
+        initial=DAEMON_PORT,
+    )
+
+
+class JoinKeyForm(forms.Form):
+    """A key by which new hosts join."""
+
+    label = forms.CharField(
+        label=_("Name"),
+        max_length=100,
+        required=False,
+        help_text=_("What it is for, such as “rack 4”."),
+    )
+    expires_in = forms.TypedChoiceField(
+        label=_("Good for"),
+        choices=LIVES,
+        coerce=int,
+        initial=DAY,
+    )
+    max_uses = forms.IntegerField(
+        label=_("Hosts that may join by it"),
+        min_value=1,
+        max_value=MAX_USES,
+        required=False,
+        help_text=_("Empty: any number."),
+    )
+    cidrs = forms.CharField(
+        label=_("Networks it may be used from"),
+        required=False,
+        max_length=5000,
+        help_text=_("CIDR blocks, one a line. Empty: any network."),
+        widget=forms.Textarea(attrs={"rows": 2}),
+    )
+    approve = forms.ChoiceField(
+        label=_("A host that proves it is owned"),
+        choices=Approval.choices,
+        initial=Approval.AUTO,
+    )
+
+    def clean_expires_in(self) -> timedelta:
+        return timedelta(seconds=self.cleaned_data["expires_in"])
+
+    def clean_cidrs(self) -> list[str]:
+        blocks = []
+        for text in str(self.cleaned_data["cidrs"]).replace(",", " ").split():
+            try:
+                blocks.append(str(ipaddress.ip_network(text)))
+            except ValueError as error:
+                raise ValidationError(_now("Not a CIDR block: %(reason)s") % {"reason": error}) from None
+        return blocks

@@ -1,0 +1,159 @@
+"""The pages of hosts and join keys. They read what is stored; who must be asked is asked by a worker."""
+
+import json
+from collections.abc import Callable
+from typing import Any
+
+from django.contrib import messages
+from django.http import HttpResponse
+from django.shortcuts import get_object_or_404, redirect, render
+from django.utils.translation import gettext as _
+from django.views.decorators.cache import never_cache
+from django.views.decorators.http import require_http_methods, require_POST, require_safe
+
+from access.listing import listing
+from access.requests import PageRequest
+
+from . import services, siblings
+from .choices import Status, Trust
+from .errors import HostsError
+from .filters import HostFilter
+from .forms import HostForm, JoinKeyForm
+from .models import Host, HostQuerySet, JoinKey, QuarantinedKey
+
+SECTION = {"section": "hosts"}
+ORDERINGS = {"hostname", "address", "trust", "status", "last_seen", "cpus", "memory"}
+
+
+def shown() -> HostQuerySet:
+    return Host.objects.with_status().prefetch_related("addresses")
+
+
+@require_safe
+def hosts(request: PageRequest) -> HttpResponse:
+    found = listing(request, HostFilter, shown(), orderings=ORDERINGS, default="hostname")
+    rows = list(found.page)
+    context = {
+        "list": found,
+        "ordering": found.ordering,
+        "hosts": rows,
+        "counts": siblings.domain_counts([host.pk for host in rows]),
+        "statuses": [(value, label) for value, label in Status.choices if value != Status.UNKNOWN],
+        "trusts": [(value, label) for value, label in Trust.choices if value != Trust.OWNED],
+    }
+    return render(request, "hosts/hosts.html", SECTION | context)
+
+
+@require_safe
+def row(request: PageRequest, pk: int) -> HttpResponse:
+    host = get_object_or_404(shown(), pk=pk)
+    return render(request, "hosts/_row.html", {"host": host, "counts": siblings.domain_counts([pk])})
+
+
+@require_safe
+def host(request: PageRequest, pk: int) -> HttpResponse:
+    found = get_object_or_404(shown().select_related("join_key"), pk=pk)
+    return render(
+        request, "hosts/host.html", SECTION | {"host": found, "counts": siblings.domain_counts([pk])[pk]}
+    )
+
+
+@require_http_methods(["GET", "HEAD", "POST"])
+def add_host(request: PageRequest) -> HttpResponse:
+    form = HostForm(request.POST or None)
+    if request.method == "POST" and form.is_valid():
+        try:
+            added = services.add_by_hand(**form.cleaned_data, actor=request.user)
+        except HostsError as error:
+            form.add_error(None, str(error))
+        else:
+            return redirect("host", added.pk)
+    return render(
+        request, "hosts/host_add.html", SECTION | {"form": form}, status=422 if form.errors else 200
+    )
+
+
+@require_POST
+def probe(request: PageRequest, pk: int) -> HttpResponse:
+    found = get_object_or_404(Host, pk=pk)
+    services.wake(found)
+    messages.info(
+        request,
+        _("%(host)s is being asked. This page shows the answer as soon as it comes.") % {"host": found},
+    )
+    return redirect("host", pk)
+
+
+@require_http_methods(["GET", "HEAD", "POST"])
+def approve(request: PageRequest, pk: int) -> HttpResponse:
+    return _decide(request, pk, "approve", services.approve, _("%(host)s was approved."))
+
+
+@require_http_methods(["GET", "HEAD", "POST"])
+def deny(request: PageRequest, pk: int) -> HttpResponse:
+    return _decide(
+        request, pk, "deny", services.deny, _("%(host)s was denied. It is not spoken to any more.")
+    )
+
+
+@require_http_methods(["GET", "HEAD", "POST"])
+def retire(request: PageRequest, pk: int) -> HttpResponse:
+    return _decide(
+        request, pk, "retire", services.retire, _("%(host)s was retired. It is never dialled again.")
+    )
+
+
+def _decide(request: PageRequest, pk: int, verb: str, act: Callable[..., Any], done: str) -> HttpResponse:
+    """Ask first, naming the host and what is lost; then act."""
+    found = get_object_or_404(shown(), pk=pk)
+    if request.method != "POST":
+        context = SECTION | {"host": found, "verb": verb, "in_dialog": request.htmx}
+        return render(request, f"hosts/{verb}.html", context)
+    try:
+        act(found, actor=request.user)
+    except HostsError as error:
+        messages.error(request, str(error))
+    else:
+        messages.success(request, done % {"host": found})
+    return redirect("host", pk)
+
+
+@require_safe
+def join_keys(request: PageRequest) -> HttpResponse:
+    context = {
+        "section": "join-keys",
+        "keys": JoinKey.objects.select_related("created_by")[:200],
+        "quarantined": QuarantinedKey.objects.all()[:50],
+    }
+    return render(request, "hosts/join_keys.html", context)
+
+
+@never_cache
+@require_http_methods(["GET", "HEAD", "POST"])
+def create_join_key(request: PageRequest) -> HttpResponse:
+    """The answer to the form shows join.json, this once: the secret is not kept."""
+    form = JoinKeyForm(request.POST or None)
+    context: dict[str, Any] = {"section": "join-keys", "form": form}
+    if request.method != "POST" or not form.is_valid():
+        return render(request, "hosts/join_key_form.html", context, status=422 if form.errors else 200)
+    try:
+        key, join = services.create_join_key(**form.cleaned_data, actor=request.user)
+    except HostsError as error:
+        form.add_error(None, str(error))
+        return render(request, "hosts/join_key_form.html", context, status=422)
+    return render(
+        request, "hosts/join_key_created.html", context | {"key": key, "join": json.dumps(join, indent=2)}
+    )
+
+
+@require_http_methods(["GET", "HEAD", "POST"])
+def revoke_join_key(request: PageRequest, pk: str) -> HttpResponse:
+    key = get_object_or_404(JoinKey, pk=pk)
+    if request.method != "POST":
+        context = {"section": "join-keys", "key": key, "in_dialog": request.htmx}
+        return render(request, "hosts/join_key_revoke.html", context)
+    services.revoke_join_key(key, actor=request.user)
+    messages.success(
+        request, _("The join key %(key)s was revoked. Hosts that joined by it stay owned.") % {"key": key}
+    )
+    return redirect("join-keys")

@@ -1,0 +1,87 @@
+// What every page does by itself: ages that run, keys, dialogs, copying. Reading works without it.
+(() => {
+  "use strict";
+  const words = JSON.parse(document.getElementById("strings")?.textContent ?? "{}");
+  const AGE_UNITS = [["s", 1, 60], ["min", 60, 3600], ["h", 3600, 86400], ["d", 86400, Infinity]];
+  // Ages follow the server's clock: a browser's own may be wrong.
+  const skew = Number(document.documentElement.dataset.now) - Date.now() / 1000;
+
+  function ageText(seconds) {
+    if (seconds < 1) return words.age.now;
+    const [unit, size] = AGE_UNITS.find(([, , limit]) => seconds < limit);
+    return words.age[unit].replace("{n}", Math.floor(seconds / size));
+  }
+
+  function updateAges() {
+    const now = Date.now() / 1000 + skew;
+    for (const element of document.querySelectorAll("time[data-age]")) {
+      const text = ageText(now - Date.parse(element.dateTime) / 1000);
+      if (element.textContent !== text) element.textContent = text;
+    }
+  }
+
+  const GO = { o: "/", d: "/domains/", h: "/hosts/", c: "/discovery/" };
+  let went = 0;
+
+  function onKey(event) {
+    if (event.ctrlKey || event.metaKey || event.altKey) return;
+    if (event.target.closest("input, textarea, select, [contenteditable]")) {
+      if (event.key === "Escape") event.target.blur();
+      return;
+    }
+    if (document.querySelector("dialog[open]")) return;
+    if (event.key === "/") {
+      event.preventDefault();
+      (document.querySelector(".filters input[type=search]") ?? document.getElementById("find"))?.focus();
+    } else if (event.key === "?") {
+      document.getElementById("help")?.showModal();
+    } else if (event.key === "g") {
+      went = event.timeStamp;
+    } else if (went && event.timeStamp - went < 1500 && GO[event.key]) {
+      location.href = GO[event.key];
+    }
+    if (event.key !== "g") went = 0;
+  }
+
+  async function copy(button) {
+    const source = document.getElementById(button.dataset.copies);
+    const label = button.querySelector("span") ?? button;
+    const before = label.textContent;
+    try {
+      await navigator.clipboard.writeText(source.textContent);
+      label.textContent = words.copied;
+      setTimeout(() => { label.textContent = before; }, 2000);
+    } catch {
+      getSelection().selectAllChildren(source); // no permission: ready for Ctrl-C
+    }
+  }
+
+  function download(button) {
+    const source = document.getElementById(button.dataset.downloads);
+    const link = document.createElement("a");
+    link.href = URL.createObjectURL(new Blob([source.textContent], { type: "application/json" }));
+    link.download = button.dataset.filename;
+    link.click();
+    URL.revokeObjectURL(link.href);
+  }
+
+  document.addEventListener("click", (event) => {
+    const button = event.target.closest("[data-opens], [data-copies], [data-downloads], [data-closes]");
+    if (button?.dataset.opens) document.getElementById(button.dataset.opens).showModal();
+    if (button?.dataset.copies) copy(button);
+    if (button?.dataset.downloads) download(button);
+    if (button && "closes" in button.dataset && button.closest("dialog")) {
+      event.preventDefault();
+      button.closest("dialog").close();
+    }
+    for (const menu of document.querySelectorAll("details.menu[open]")) {
+      if (!menu.contains(event.target)) menu.open = false;
+    }
+  });
+  document.addEventListener("keydown", onKey);
+  document.addEventListener("htmx:afterSwap", (event) => {
+    if (event.target.id === "dialog" && !event.target.open) event.target.showModal();
+    updateAges();
+  });
+  setInterval(updateAges, 1000);
+})();

@@ -1,0 +1,171 @@
+// Live changes. The socket says what changed, by type and id; this script fetches again what the page shows of it.
+//
+//   data-live="host.changed:5 crawl.changed"  fetch this element again (its hx-get) when one of these happens;
+//                                             such an element has an id
+//   data-live-region                          a list: fetched as a whole when many of its rows changed,
+//   data-live-rest="host.changed"             or when something changed that none of its rows shows
+//   data-live-every="15"                      and at least every so many seconds while it is visible
+(() => {
+  "use strict";
+  const path = document.body.dataset.liveSocket;
+  if (!path) return;
+  const words = JSON.parse(document.getElementById("strings").textContent);
+  const ROW_PAUSE = 100; // ms between two fetches of one row
+  const REGION_PAUSE = 1000; // and of one list
+  const MANY_ROWS = 8;
+  const SILENCE = 30000; // the server says something every 10 s
+  // By id, since a row that was fetched again is a new element.
+  const times = new Map();
+  const waiting = new Set();
+  const dirty = new Set();
+  const asking = new Map(); // id -> whether it changed again meanwhile
+  const started = performance.now();
+  let socket, sequence, silence, attempts = 0;
+
+  function badge(state) {
+    const element = document.getElementById("live-badge");
+    element.dataset.liveState = state;
+    element.querySelector(".live-word").textContent = words[state];
+  }
+
+  const pauseOf = (element) => (element.hasAttribute("data-live-region") ? REGION_PAUSE : ROW_PAUSE);
+  const tokens = (element, name) => (element.dataset[name] ?? "").split(" ");
+
+  function visible(element) {
+    if (document.hidden) return false;
+    const box = element.getBoundingClientRect();
+    return box.bottom > -200 && box.top < innerHeight + 200;
+  }
+
+  /** Fetch at once, or at the end of the pause since the last time; what is out of sight waits until it is seen. */
+  function refresh(element) {
+    const { id } = element;
+    if (waiting.has(id)) return;
+    if (asking.has(id)) {
+      asking.set(id, true);
+      return;
+    }
+    if (!visible(element)) {
+      dirty.add(id);
+      return;
+    }
+    const pause = (times.get(id) ?? -Infinity) + pauseOf(element) - performance.now();
+    waiting.add(id);
+    setTimeout(() => fetchNow(id), Math.max(0, pause));
+  }
+
+  function fetchNow(id) {
+    waiting.delete(id);
+    dirty.delete(id);
+    const element = document.getElementById(id);
+    if (!element) return;
+    times.set(id, performance.now());
+    asking.set(id, false);
+    htmx.trigger(element, "refresh");
+  }
+
+  function onAnswered({ detail }) {
+    const { id } = detail.elt;
+    const changedAgain = asking.get(id);
+    asking.delete(id);
+    const element = document.getElementById(id);
+    if (changedAgain && element) refresh(element);
+  }
+
+  function refreshAll(elements) {
+    const rows = new Map();
+    for (const element of elements) {
+      const region = element.hasAttribute("data-live-region") ? element : element.closest("[data-live-region]");
+      if (!region || region === element) {
+        refresh(element);
+      } else {
+        rows.set(region, [...(rows.get(region) ?? []), element]);
+      }
+    }
+    for (const [region, found] of rows) {
+      if (found.length > MANY_ROWS) refresh(region);
+      else found.forEach(refresh);
+    }
+  }
+
+  function onChange({ type, id }) {
+    const wanted = [type, `${type}:${id}`];
+    const found = [...document.querySelectorAll("[data-live]")].filter((element) =>
+      tokens(element, "live").some((token) => wanted.includes(token)));
+    const regions = [...document.querySelectorAll("[data-live-rest]")].filter((region) =>
+      tokens(region, "liveRest").includes(type) && !found.some((element) => region.contains(element)));
+    refreshAll([...found, ...regions]);
+    document.dispatchEvent(new CustomEvent("live", { detail: { type, id } }));
+  }
+
+  function refreshShown() {
+    const shown = [...document.querySelectorAll("[data-live-region], [data-live]")];
+    shown.filter((element) => !element.parentElement.closest("[data-live-region]")).forEach(refresh);
+    document.dispatchEvent(new CustomEvent("live", { detail: { type: "resync" } }));
+  }
+
+  function onMessage(event) {
+    const message = JSON.parse(event.data);
+    stillThere();
+    if (message.type === "hello" || message.type === "beat") return;
+    const gap = sequence !== undefined && message.sequence !== sequence + 1;
+    sequence = message.sequence;
+    if (gap || message.type === "resync") refreshShown();
+    else onChange(message);
+  }
+
+  function stillThere() {
+    clearTimeout(silence);
+    silence = setTimeout(() => socket.close(), SILENCE);
+  }
+
+  function connect() {
+    const scheme = location.protocol === "https:" ? "wss:" : "ws:";
+    socket = new WebSocket(`${scheme}//${location.host}${path}`);
+    socket.onopen = () => {
+      badge("live");
+      stillThere();
+      if (attempts || sequence !== undefined) refreshShown();
+      attempts = 0;
+      sequence = undefined;
+    };
+    socket.onmessage = onMessage;
+    socket.onclose = onClose;
+  }
+
+  function onClose(event) {
+    clearTimeout(silence);
+    if (event.code === 4401) {
+      location.reload(); // signed out elsewhere: the page asks for the login
+      return;
+    }
+    attempts += 1;
+    badge(attempts > 3 || !navigator.onLine ? "offline" : "reconnecting");
+    const ceiling = Math.min(15000, 500 * 2 ** attempts);
+    setTimeout(connect, ceiling / 2 + (Math.random() * ceiling) / 2);
+  }
+
+  function seeAgain() {
+    for (const id of dirty) {
+      const element = document.getElementById(id);
+      if (!element) dirty.delete(id);
+      else if (visible(element)) refresh(element);
+    }
+  }
+
+  document.addEventListener("htmx:afterRequest", onAnswered);
+  let seen = 0;
+  addEventListener("scroll", () => {
+    clearTimeout(seen);
+    seen = setTimeout(seeAgain, 100);
+  }, { passive: true, capture: true });
+  document.addEventListener("visibilitychange", seeAgain);
+  setInterval(() => {
+    for (const element of document.querySelectorAll("[data-live-every]")) {
+      const due = (times.get(element.id) ?? started) + Number(element.dataset.liveEvery) * 1000;
+      if (performance.now() > due && visible(element)) refresh(element);
+    }
+  }, 1000);
+  badge("reconnecting");
+  connect();
+})();

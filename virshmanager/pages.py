@@ -1,0 +1,65 @@
+"""The overview: what is wrong and where, in one look."""
+
+from operator import attrgetter
+from typing import NamedTuple
+
+from django.db.models import Q, Sum
+from django.http import HttpRequest, HttpResponse
+from django.shortcuts import render
+from django.views.decorators.http import require_safe
+
+from discovery.choices import CrawlState, Phase
+from discovery.models import Crawl
+from domains.choices import DomainState
+from domains.models import Domain
+from hosts.choices import Status, Trust
+from hosts.models import Host, QuarantinedKey
+
+from .summary import summary
+
+SHOWN = 8
+
+
+class Activity(NamedTuple):
+    """One line of what happened lately; `kind` chooses its words."""
+
+    at: object
+    kind: str
+    what: object
+
+
+def recent() -> list[Activity]:
+    """The last crawls that changed something, and the last hosts that were found."""
+    crawls = Crawl.objects.exclude(phase=Phase.PROBE).exclude(finished_at=None).select_related("range")
+    lines = [Activity(crawl.finished_at, "crawl", crawl) for crawl in crawls.order_by("-finished_at")[:SHOWN]]
+    lines += [
+        Activity(host.first_seen, "host", host) for host in Host.objects.order_by("-first_seen")[:SHOWN]
+    ]
+    return sorted(lines, key=attrgetter("at"), reverse=True)[:SHOWN]
+
+
+def troubled_hosts() -> list[Host]:
+    """Owned hosts that are not well, and hosts that wait for a decision; the worst first."""
+    unwell = Q(trust=Trust.OWNED) & (~Q(status=Status.ONLINE) | Q(libvirt_alive=False) | ~Q(problem=""))
+    waiting = Q(trust__in=[Trust.FOUND, Trust.PENDING])
+    found = Host.objects.with_status().filter(unwell | waiting)
+    return list(found.order_by("status", "hostname")[: SHOWN + 1])  # type: ignore[misc] # annotated above
+
+
+@require_safe
+def overview(request: HttpRequest) -> HttpResponse:
+    numbers = summary()
+    running = Domain.objects.present().filter(state=DomainState.RUNNING)
+    failed = Crawl.objects.filter(state=CrawlState.FAILED).exclude(phase=Phase.PROBE).select_related("range")
+    context = {
+        "section": "overview",
+        "numbers": numbers,
+        "memory_used": numbers["memory"] - numbers["memory_free"],
+        "vcpus": running.aggregate(n=Sum("vcpus"))["n"] or 0,
+        "troubled": troubled_hosts(),
+        "shown": SHOWN,
+        "failed_crawl": failed.first(),
+        "quarantined": QuarantinedKey.objects.count(),
+        "recent": recent(),
+    }
+    return render(request, "virshmanager/overview.html", context)
