@@ -9,9 +9,12 @@ class DiscoveryConfig(AppConfig):
         from django.db.models.signals import pre_delete
 
         from hosts import guards
+        from hosts.filters import register_host_filter
 
         from . import services
+        from .filters import HostRangeFilter
         from .models import Range
 
         guards.register(services.may_dial)
+        register_host_filter("range", HostRangeFilter())
         pre_delete.connect(services.release_addresses, sender=Range)
