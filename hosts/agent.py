@@ -258,8 +258,8 @@ class _HostAdapter(HTTPAdapter):
         self._tls = {"ssl_context": context, "server_hostname": name}
         super().__init__(pool_connections=2, pool_maxsize=MAX_CALLS)
 
-    def init_poolmanager(self, *args: Any, **kwargs: Any) -> None:
-        super().init_poolmanager(*args, **kwargs, **self._tls)
+    def init_poolmanager(self, connections: int, maxsize: int, block: bool = False, **more: Any) -> None:  # noqa: FBT001, FBT002
+        super().init_poolmanager(connections, maxsize, block, **more, **self._tls)
 
     def cert_verify(self, *args: Any) -> None:
         """Nothing: the base class would make our context trust the public authorities too."""

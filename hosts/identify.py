@@ -9,11 +9,11 @@ import hashlib
 import queue
 import ssl
 import threading
-import uuid
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Final, Literal
+from uuid import UUID
 
 from cryptography import x509
 
@@ -41,11 +41,11 @@ class Identity:
     its clock is ahead of ours, when it told.
     """
 
-    uuid: uuid.UUID
+    uuid: UUID
     public_key_sha256: str
     certificate_der: bytes = field(repr=False)
     state: State
-    enrol: tuple[uuid.UUID, ...] = ()
+    enrol: tuple[UUID, ...] = ()
     api: tuple[str, ...] = (API_VERSION,)
     owned_by_us: bool = False
     clock_skew: int | None = None
@@ -67,7 +67,7 @@ class Stranger:
 
     reason: Reason
     public_key_sha256: str = ""
-    claimed: uuid.UUID | None = None
+    claimed: UUID | None = None
 
 
 Result = Identity | Stranger
@@ -174,16 +174,16 @@ class Prober:
 class _Claim:
     """The identity document, checked; not yet believed."""
 
-    id: uuid.UUID
+    id: UUID
     state: State
-    enrol: tuple[uuid.UUID, ...]
+    enrol: tuple[UUID, ...]
     api: tuple[str, ...]
 
     @classmethod
     def read(cls, body: bytes) -> "_Claim":
         data = an_object(parse_json(body), "the identity")
         state = data.get("state")
-        if data.get("product") != "virshmanager" or state not in {"unclaimed", "enrolling", "owned"}:
+        if data.get("product") != "virshmanager" or state not in ("unclaimed", "enrolling", "owned"):
             raise BadPayload("no identity")
         methods = a_list(data, "enrol", 20, lambda item: an_object(item, "a method"))
         joins = [

@@ -48,8 +48,8 @@ def deny(host: Host, *, actor: User | None = None) -> None:  # noqa: ARG001 -- f
     Raises:
         NotPossible: when it is owned, or denied or retired already.
     """
-    problem = "still_owned" if host.trust == Trust.OWNED else "not_waiting"
-    _decide(host, {Trust.FOUND, Trust.PENDING}, problem, trust=Trust.DENIED, **_because("denied"))
+    refusal = "still_owned" if host.trust == Trust.OWNED else "not_waiting"
+    _decide(host, {Trust.FOUND, Trust.PENDING}, refusal, trust=Trust.DENIED, **_because("denied"))
 
 
 def retire(host: Host, *, actor: User | None = None) -> None:  # noqa: ARG001 -- for the audit log
@@ -91,11 +91,11 @@ def _because(problem: str) -> dict[str, str]:
     return {"problem": problem, "reason": sentence(problem)}
 
 
-def _decide(host: Host, allowed: set[Trust], problem: str, **values: object) -> None:
-    """Change a host that is still in an allowed state; else refuse with `problem`."""
+def _decide(host: Host, allowed: set[Trust], refusal: str, /, **values: object) -> None:
+    """Change a host that is still in an allowed state; else refuse with the word `refusal`."""
     with transaction.atomic():
         if not Host.objects.filter(pk=host.pk, trust__in=allowed).update(**values):
-            raise NotPossible(problem)
+            raise NotPossible(refusal)
         for name, value in values.items():
             setattr(host, name, value)
         announce(host)

@@ -13,7 +13,7 @@ def publish_statuses() -> int:
 
     What was published last is in Redis. When that is lost, the next run only learns again.
     """
-    current = dict(Host.objects.with_status().values_list("pk", "status"))
+    current = {host.pk: host.status for host in Host.objects.with_status().only("pk")}
     known: dict[int, str] | None = cache.get(KEY)
     cache.set(KEY, current, timeout=None)
     if known is None:
