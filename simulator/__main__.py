@@ -1,61 +1,51 @@
-"""`python -m simulator`: play a network until SIGINT or SIGTERM."""
+"""`python -m simulator`: play a network on the loopback until SIGINT or SIGTERM."""
 
 import argparse
 import ipaddress
 import logging
-import multiprocessing
 import signal
 import sys
-from collections.abc import Callable
+from itertools import islice
 from pathlib import Path
 
-from virshmanagerd.engine import Engine
+from .hosts import ListenError, Plan
+from .processes import Fleet, PartLost
 
-from .foreign import greet
-from .hosts import Plan, listen, serve
-
-HOSTS_PER_PROCESS = 250
 DEMO_NETWORK = ipaddress.IPv4Network("127.0.77.0/28")
 
 
 def main() -> int:
+    """Return 0 when told to stop, 1 when a host cannot be played. Wrong arguments exit with 2."""
     logging.basicConfig(level=logging.WARNING, format="simulator: %(message)s")
-    plan = _plan()
-    every = range(plan.hosts)
-    own, *others = [every[at : at + HOSTS_PER_PROCESS] for at in range(0, plan.hosts, HOSTS_PER_PROCESS)]
-    # Forked before any thread or libvirt connection exists, they share the memory of the code.
-    context = multiprocessing.get_context("fork")
-    ready = context.Semaphore(0)
-    processes = [context.Process(target=_play, args=(plan, part, ready.release)) for part in others]
-    for process in processes:
-        process.start()
-
-    def announce() -> None:
-        for _ in processes:
-            ready.acquire()
-        for index in range(plan.hosts, plan.hosts + plan.foreign):
-            greet(listen(plan.address(index), plan.port))
-        print(f"simulator: {plan.hosts} hypervisors on {plan.network} port {plan.port}", flush=True)  # noqa: T201
-
-    _play(plan, own, announce)
-    for process in processes:
-        process.terminate()
-        process.join()
+    options = _options()
+    plan = _plan(options)
+    fleet = Fleet(plan)
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, lambda *_: fleet.stop())
+    words = f"simulator: {len(plan.hypervisors)} hypervisors on {options.network} port {plan.port}"
+    try:
+        fleet.play(lambda: print(words, flush=True))  # noqa: T201 -- what the caller waits for
+    except ListenError as error:
+        logging.getLogger(__name__).error("%s", error)
+        return 1
+    except PartLost:
+        return 1
     return 0
 
 
-def _play(plan: Plan, indexes: range, when_ready: Callable[[], object]) -> None:
-    engine = Engine()
-    for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, lambda *_: engine.stop())
-    daemons = serve(plan, indexes, engine)
-    when_ready()
-    engine.run()
-    for daemon in daemons:
-        daemon.driver.stop()
+def _plan(options: argparse.Namespace) -> Plan:
+    addresses = map(str, options.network.hosts())
+    return Plan(
+        hypervisors=tuple(islice(addresses, options.hosts)),
+        foreign=tuple(islice(addresses, options.foreign)),
+        port=options.port,
+        domains=options.domains,
+        state_dir=options.state_dir.absolute(),
+        join_file=options.join_file,
+    )
 
 
-def _plan() -> Plan:
+def _options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m simulator", description=__doc__)
     parser.add_argument("--network", type=ipaddress.IPv4Network, default=DEMO_NETWORK)
     parser.add_argument("--port", type=int, default=16510)
@@ -67,14 +57,22 @@ def _plan() -> Plan:
     options = parser.parse_args()
     if not options.network.is_loopback:
         parser.error("the network must lie in 127.0.0.0/8")
-    if not 0 < options.hosts + options.foreign < options.network.num_addresses - 1 or not options.hosts:
-        parser.error("the network must hold at least one host, and all that are asked for")
-    return Plan(**{**vars(options), "state_dir": options.state_dir.absolute()})
+    if options.hosts < 1 or options.foreign < 0:
+        parser.error("there must be at least one hypervisor, and no negative number of others")
+    if options.hosts + options.foreign > options.network.num_addresses - 2:
+        parser.error(f"{options.network} is too small for all that are asked for")
+    if options.join_file and not options.join_file.is_file():
+        parser.error(f"there is no file {options.join_file}")
+    return options
 
 
 def _span(text: str) -> tuple[int, int]:
+    """Read "10-40", or "10" for exactly ten."""
     least, _, most = text.partition("-")
-    return int(least), int(most or least)
+    low, high = int(least), int(most or least)
+    if not 0 <= low <= high:
+        raise argparse.ArgumentTypeError("write the least and the most, as in 10-40")
+    return low, high
 
 
 if __name__ == "__main__":

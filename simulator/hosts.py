@@ -1,6 +1,5 @@
 """The hypervisors of one process: each with state, identity, domains and a door of its own, on one engine."""
 
-import ipaddress
 import random
 import shutil
 import socket
@@ -8,6 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from virshmanagerd import identity
 from virshmanagerd.config import Config
 from virshmanagerd.daemon import Daemon
 from virshmanagerd.driver import Driver
@@ -18,41 +18,52 @@ from .fleet import machine_id, node_xml
 BACKLOG = 128
 
 
+class ListenError(Exception):
+    """An address or port cannot be had; the text is one line for a person."""
+
+
 @dataclass(frozen=True)
 class Plan:
-    """What to play. `domains` is the least and the most of one host; `join_file` is copied to every host."""
+    """What to play: a hypervisor at each of `hypervisors`, and a foreign service at each of `foreign`.
 
-    network: ipaddress.IPv4Network
+    `domains` is the least and the most of one host; `join_file` is copied to each host without an owner.
+    """
+
+    hypervisors: tuple[str, ...]
     port: int
-    hosts: int
-    domains: tuple[int, int]
-    foreign: int
     state_dir: Path
-    join_file: Path | None
+    foreign: tuple[str, ...] = ()
+    domains: tuple[int, int] = (10, 40)
+    join_file: Path | None = None
 
     def name(self, index: int) -> str:
         return f"hv-{index + 1:02}"
 
-    def address(self, index: int) -> str:
-        """The address of the host `index`, counted from 0 over hypervisors and then foreign services."""
-        return str(self.network[index + 1])
-
 
 def serve(plan: Plan, indexes: Sequence[int], engine: Engine) -> list[Daemon]:
-    """Add the hypervisors `indexes` of the plan to an engine, and return their daemons, started."""
+    """Add the hypervisors `indexes` of the plan to an engine, and return their daemons, started.
+
+    Raises ListenError.
+    """
     daemons = []
     for index in indexes:
+        listener = listen(plan.hypervisors[index], plan.port)
         daemon = _daemon(plan, index)
         daemon.driver.start()
-        engine.add(daemon, listen(plan.address(index), plan.port))
+        engine.add(daemon, listener)
         daemons.append(daemon)
     return daemons
 
 
 def listen(address: str, port: int) -> socket.socket:
+    """Return a listening socket. Raises ListenError."""
     listener = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
     listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-    listener.bind((address, port))
+    try:
+        listener.bind((address, port))
+    except OSError as error:
+        listener.close()
+        raise ListenError(f"cannot listen on {address} port {port}: {error.strerror}") from None
     listener.listen(BACKLOG)
     return listener
 
@@ -60,18 +71,19 @@ def listen(address: str, port: int) -> socket.socket:
 def _daemon(plan: Plan, index: int) -> Daemon:
     name = plan.name(index)
     folder = plan.state_dir / name
+    state = folder / "state"
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     node = folder / "node.xml"
     number = random.Random(name).randint(*plan.domains)  # noqa: S311 -- reproducible, not secret
     node.write_text(node_xml(name, number))
     (folder / "machine-id").write_text(machine_id(name))
-    if plan.join_file:
+    if plan.join_file and not (state / identity.OWNER).exists():
         shutil.copy(plan.join_file, folder / "join.json")
     config = Config(
-        listen=plan.address(index),
+        listen=plan.hypervisors[index],
         port=plan.port,
         uri=f"test://{node}",
-        state_dir=folder / "state",
+        state_dir=state,
         join_file=folder / "join.json",
         machine_id_file=folder / "machine-id",
         hostname=name,
