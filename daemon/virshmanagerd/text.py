@@ -13,6 +13,8 @@ def clean(text: str, limit: int, *, lines: bool = False) -> str:
     With `lines`, line ends and tabs are kept. Lone surrogates go too: they
     cannot be written as UTF-8.
     """
+    if text.isascii() and text.isprintable():
+        return text[:limit]  # most names, and much faster
     kept = "\n\t" if lines else ""
     window = text[: 4 * limit]  # bounds the work; a megabyte of control characters is no text
     chars = [char for char in window if char in kept or unicodedata.category(char) not in UNSAFE]
