@@ -9,11 +9,12 @@ import contextlib
 import os
 import socket
 import time
+from collections.abc import Iterator
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
-from virshmanager.supervisor import ChildError, Supervisor, manage, python, reachable, say
+from virshmanager.supervisor import StartError, Supervisor, manage, python, reachable, say
 
 NETWORK = "127.0.77.0/28"
 HYPERVISORS = 6
@@ -23,28 +24,38 @@ PORTS = range(16510, 16520)
 KEY_SECONDS = 23 * 3600
 
 
-async def play(supervisor: Supervisor, home: Path) -> None:
+@contextlib.contextmanager
+def claimed_port() -> Iterator[int]:
+    """A port that is free on the network, and no other demo's as long as this lasts. Raises StartError.
+
+    The claim is a UDP socket of the same number: the kernel gives it to one process, and takes it back.
+    """
+    for port in PORTS:
+        with socket.socket(type=socket.SOCK_DGRAM) as claim, socket.socket() as probe:
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            try:
+                claim.bind((FIRST, port))
+                probe.bind((FIRST, port))
+            except OSError:
+                continue
+            probe.close()
+            yield port
+            return
+    raise StartError(f"The demo finds no free port from {PORTS[0]} to {PORTS[-1]} on {FIRST}.")
+
+
+async def play(supervisor: Supervisor, home: Path, port: int) -> None:
     """Start the simulated network and crawl it. Raises ChildError."""
     folder = home / "demo"
     folder.mkdir(mode=0o700, exist_ok=True)
-    port = str(free_port())
     say(f"Demo: a simulated network, {NETWORK}")
     join_file = await join_key(supervisor, folder / "join.json")
-    arguments = ("--state-dir", str(folder / "hosts"), "--join-file", str(join_file), "--port", port)
+    arguments = ("--state-dir", str(folder / "hosts"), "--join-file", str(join_file), "--port", str(port))
     simulator = python("simulator", "-m", "simulator", "--hosts", str(HYPERVISORS), *arguments)
     # It ends its own processes when it is asked to.
     supervisor.start(replace(simulator, on_orphan="TERM"))
     await reachable("simulator", partial(asyncio.open_connection, LAST, port))
-    await supervisor.run_once(manage("crawl", "crawl", NETWORK, "--port", port), echo=True)
-
-
-def free_port() -> int:
-    for port in PORTS:
-        with socket.socket() as probe, contextlib.suppress(OSError):
-            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-            probe.bind((FIRST, port))
-            return port
-    raise ChildError(f"The demo finds no free port from {PORTS[0]} to {PORTS[-1]} on {FIRST}.")
+    await supervisor.run_once(manage("crawl", "crawl", NETWORK, "--port", str(port)), echo=True)
 
 
 async def join_key(supervisor: Supervisor, path: Path) -> Path:

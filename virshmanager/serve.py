@@ -24,16 +24,21 @@ from typing import Any
 from django.conf import settings
 from django.core.exceptions import ImproperlyConfigured
 
-from virshmanager.demo import play
-from virshmanager.supervisor import ChildError, Command, Supervisor, manage, python, reachable, say
+from virshmanager.demo import claimed_port, play
+from virshmanager.supervisor import (
+    ChildError,
+    Command,
+    StartError,
+    Supervisor,
+    manage,
+    python,
+    reachable,
+    say,
+)
 
 READY_DEADLINE = 60.0
 # sun_path of sockaddr_un, less its closing zero (unix(7)).
 SOCKET_PATH_LIMIT = 107
-
-
-class StartError(Exception):
-    """Something outside forbids the start: a port, a folder, a missing program. One line of text."""
 
 
 def redis(home: Path) -> Command:
@@ -142,7 +147,7 @@ async def prepare_users(supervisor: Supervisor, password: str) -> list[str]:
     return await supervisor.run_once(link)
 
 
-async def bring_up(supervisor: Supervisor, home: Path, *, password: str, demo: bool) -> None:
+async def bring_up(supervisor: Supervisor, home: Path, *, password: str, demo_port: int | None) -> None:
     """Start all parts in order, and tell the person where to go."""
     if not os.environ.get("REDIS_URL"):
         supervisor.start(redis(home))
@@ -152,8 +157,8 @@ async def bring_up(supervisor: Supervisor, home: Path, *, password: str, demo: b
         supervisor.start(command)
     link = await prepare_users(supervisor, password)
     await answering(local_address(), settings.VIRSHMANAGER_PORT)
-    if demo:
-        await play(supervisor, home)
+    if demo_port:
+        await play(supervisor, home, demo_port)
     say(f"\nVirshManager is ready: {public_url()}/")
     for line in link:
         say(f"Make the first user here, once: {line}")
@@ -166,7 +171,7 @@ def children_environment(home: Path) -> Mapping[str, str]:
     return {**kept, "VIRSHMANAGER_HOME": str(home), "PYTHONUNBUFFERED": "1"}
 
 
-async def serve(home: Path, *, demo: bool) -> None:
+async def serve(home: Path, *, demo_port: int | None) -> None:
     """Run until a signal asks to stop; raise ChildError if a part cannot be kept alive."""
     stop = asyncio.Event()
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
@@ -176,7 +181,7 @@ async def serve(home: Path, *, demo: bool) -> None:
     password = settings.VIRSHMANAGER_ADMIN_PASSWORD
     async with Supervisor(log_folder=log_folder, environment=children_environment(home)) as supervisor:
         asked = asyncio.create_task(stop.wait())
-        up = asyncio.create_task(bring_up(supervisor, home, password=password, demo=demo))
+        up = asyncio.create_task(bring_up(supervisor, home, password=password, demo_port=demo_port))
         ends: list[asyncio.Future[Any]] = [asked, supervisor.failed]
         try:
             await asyncio.wait([up, *ends], return_when=asyncio.FIRST_COMPLETED)
@@ -205,7 +210,8 @@ def main() -> int:
             require_free_port()
             if not os.environ.get("REDIS_URL"):
                 require_redis(home)
-            asyncio.run(serve(home, demo=options.demo))
+            with claimed_port() if options.demo else contextlib.nullcontext() as demo_port:
+                asyncio.run(serve(home, demo_port=demo_port))
     except (ImproperlyConfigured, StartError) as mistake:
         sys.stderr.write(f"virshmanager: {mistake}\n")
         return 2

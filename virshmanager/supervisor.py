@@ -34,6 +34,10 @@ ERROR_LINE = re.compile(r"\b(ERROR|CRITICAL)\b")
 CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]")
 
 
+class StartError(Exception):
+    """Something outside forbids the start: a port, a folder, a missing program. One line of text."""
+
+
 class ChildError(Exception):
     """A process that the server cannot do without has failed; the text names it and quotes its last lines."""
 
@@ -145,7 +149,7 @@ class Child:
         self.tail.append(line)
         self.log.emit(logging.makeLogRecord({"msg": line}))
         if self.echo.search(line):
-            say(f"{self.command.name}: {line}")
+            say(line if self.echo is ANY_LINE else f"{self.command.name}: {line}")
 
 
 class Supervisor:
