@@ -18,7 +18,7 @@ from virshmanagerd.app import Application
 from virshmanagerd.web import Response
 
 
-def answered_at_once(host: Host, seconds: float = 1.0) -> None:
+def answered_at_once(host: Host, seconds: float = 2.0) -> None:
     start = time.monotonic()
     assert host.get(WELL_KNOWN).status == 200
     assert time.monotonic() - start < seconds
@@ -172,7 +172,7 @@ def test_strangers_do_not_delay_the_owner(world: World, authority: Authority) ->
             for _ in range(20):
                 start = time.monotonic()
                 assert session.request("GET", WELL_KNOWN).status == 200
-                assert time.monotonic() - start < 1.0
+                assert time.monotonic() - start < 2.0
     finally:
         flooding.set()
         for thread in threads:

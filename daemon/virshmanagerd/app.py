@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from virshmanagerd import routes
 from virshmanagerd.routes import Access
-from virshmanagerd.web import Peer, Problem, Request, Response
+from virshmanagerd.web import PEER, Peer, Problem, Request, Response
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -21,7 +21,6 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
-PEER = "virshmanagerd.peer"
 MAX_QUERY_FIELDS = 16
 
 

@@ -14,8 +14,7 @@ from typing import Any
 
 import h11
 
-from virshmanagerd.app import PEER
-from virshmanagerd.web import Peer, Problem, Response
+from virshmanagerd.web import PEER, Peer, Problem, Response
 
 MAX_HEADER_BYTES = 16 * 1024
 MAX_TARGET_BYTES = 4 * 1024

@@ -12,6 +12,9 @@ if TYPE_CHECKING:
     from virshmanagerd.certificates import PeerCertificate
 
 
+PEER = "virshmanagerd.peer"  # where a WSGI environ carries the Peer
+
+
 @dataclass(frozen=True)
 class Peer:
     """Who is at the other end of a connection.
