@@ -16,9 +16,10 @@ import psutil
 import pytest
 from pytest_django import Settings
 
+from discovery.services import create_range
 from hosts import services, trust
 from hosts.identify import Identity, Stranger, identify
-from tests.simulator.playing import FOREIGN, HYPERVISORS, OTHER, Simulation, refused, simulation
+from tests.simulator.playing import FOREIGN, HYPERVISORS, NETWORK, OTHER, Simulation, refused, simulation
 
 STOP_SECONDS = 5
 TWO_PARTS = ("--hosts", "251", "--domains", "1")
@@ -146,8 +147,10 @@ class TestJoinKey:
         copies = sorted((tmp_path / "hosts").glob("hv-*/join.json"))
         assert [copy.stat().st_mode & 0o777 for copy in copies] == [0o600] * 6
 
+    @pytest.mark.usefixtures("redis_server")
     @pytest.mark.django_db(transaction=True)
     def test_hosts_that_joined_stay_owned_and_want_no_key_again(self, tmp_path: Path) -> None:
+        create_range(cidr=NETWORK)
         _row, key = services.create_join_key(label="Demo")
         join_file, folder = written(tmp_path, key), tmp_path / "hosts"
         address = HYPERVISORS[0]
