@@ -79,7 +79,7 @@ SENTENCES: Final[dict[str, str | Promise]] = {
     "rejected_by_host": _(
         "It refuses this server's certificate: it may have another owner now, or its clock is wrong."
     ),
-    "wrong_identity": _("Another machine answers at its address."),
+    "wrong_identity": _("Who answers at its address cannot prove to be this host."),
     "certificate_expired": _("Its certificate is not valid at this time. Check its clock and this server's."),
     "bad_answer": _("It answered something that no daemon of ours should: %(detail)s"),
     "libvirt_down": _("Its libvirt does not answer: %(detail)s"),

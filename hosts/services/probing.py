@@ -50,8 +50,11 @@ def probe(host: Host) -> ProbeOutcome:
     if isinstance(found, Identity):
         return _meet(host, found)
     note_stranger(host.address, found)
-    if host.trust != Trust.OWNED:
-        # An owned host's miss was counted by its refresh, with a better reason than what a stranger gives.
+    if host.trust == Trust.OWNED:
+        # Its miss was counted by its refresh, mostly with a better reason than what a stranger gives.
+        if found.reason == "owned_by_another":
+            set_problem(host, found.reason)
+    else:
         Host.objects.filter(pk=host.pk).update(missed_probes=F("missed_probes") + 1)
         host.missed_probes += 1
         set_problem(host, found.reason)

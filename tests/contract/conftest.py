@@ -1,0 +1,56 @@
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Any
+
+import pytest
+from pytest_django.fixtures import Settings
+
+from hosts import guards, services, trust
+from hosts.agent import hang_up
+from hosts.identify import Identity, identify
+from hosts.models import Host
+from hosts.services import Meeting
+
+from .machines import Machine, Running
+
+
+@pytest.fixture(autouse=True)
+def server(
+    db: None, redis_server: object, tmp_path: Path, settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> Iterator[None]:
+    """A server of its own, with the loopback in an enabled range."""
+    settings.VIRSHMANAGER_HOME = tmp_path / "home"
+    settings.VIRSHMANAGER_HOME.mkdir(mode=0o700)
+    monkeypatch.setattr(guards, "_guards", [lambda ip: ip.startswith("127.")])
+    yield
+    for host in Host.objects.all():
+        hang_up(host)
+
+
+@pytest.fixture
+def join() -> dict[str, Any]:
+    """The content of a join.json that is good for any host."""
+    return services.create_join_key()[1]
+
+
+@pytest.fixture
+def machine(tmp_path: Path, join: dict[str, Any]) -> Machine:
+    """A machine with a join key, not running yet."""
+    found = Machine(tmp_path / "hv-01")
+    found.give_join_key(join)
+    return found
+
+
+@pytest.fixture
+def run() -> Iterator[Callable[..., Running]]:
+    """Starts machines, and stops them when the test ends."""
+    with ExitStack() as stack:
+        yield lambda machine, *where: stack.enter_context(machine.run(*where))
+
+
+def meet(running: Running) -> Meeting:
+    """What a crawl does with an open port."""
+    found = identify(running.ip, running.port, client=trust.server_identity())
+    assert isinstance(found, Identity), found
+    return services.meet(running.ip, running.port, found)
