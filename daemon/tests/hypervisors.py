@@ -7,7 +7,11 @@ import uuid
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 from xml.etree import ElementTree as ET
+
+import libvirt
+import pytest
 
 from virshmanagerd.driver import Driver, Limits
 from virshmanagerd.errors import LibvirtDown
@@ -79,3 +83,14 @@ def eventually(condition: Callable[[], object], seconds: float = 10) -> None:
     while not condition():
         assert time.monotonic() < end, "it did not happen in time"
         time.sleep(0.01)
+
+
+def fails(monkeypatch: pytest.MonkeyPatch, kind: type, name: str, code: int) -> None:
+    """Let a libvirt call fail with this code."""
+
+    def call(*_arguments: Any) -> None:
+        error = libvirt.libvirtError("it failed")
+        error.err = (code, 0, "it\x00 failed", 2, None, None, None, 0, 0)
+        raise error
+
+    monkeypatch.setattr(kind, name, call)

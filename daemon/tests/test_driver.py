@@ -15,13 +15,31 @@ from xml.etree import ElementTree as ET
 
 import libvirt
 import pytest
-from hypervisors import PAUSED, RUNNING, SHORT, answers, domain_xml, eventually, fleet, running, uuid_of
+from hypervisors import (
+    PAUSED,
+    RUNNING,
+    SHORT,
+    answers,
+    domain_xml,
+    eventually,
+    fails,
+    fleet,
+    running,
+    uuid_of,
+)
 
 from virshmanagerd import png
 from virshmanagerd.domainxml import parse
 from virshmanagerd.driver import Driver
 from virshmanagerd.driver.answers import Domain
-from virshmanagerd.errors import DriverError, HypervisorBusy, NoSuchDomain, NotSupported, WrongState
+from virshmanagerd.errors import (
+    DriverError,
+    HypervisorBusy,
+    InvalidXML,
+    NoSuchDomain,
+    NotSupported,
+    WrongState,
+)
 
 TAGS = "<tags><tag>web</tag><tag>prod</tag></tags>"
 
@@ -80,17 +98,6 @@ def gates() -> Iterator[list[threading.Event]]:
     yield gates
     for gate in gates:
         gate.set()
-
-
-def fails(monkeypatch: pytest.MonkeyPatch, kind: type, name: str, code: int) -> None:
-    """Let a libvirt call fail with this code."""
-
-    def call(*_arguments: Any) -> None:
-        error = libvirt.libvirtError("it failed")
-        error.err = (code, 0, "it\x00 failed", 2, None, None, None, 0, 0)
-        raise error
-
-    monkeypatch.setattr(kind, name, call)
 
 
 def by_name(driver: Driver) -> dict[str, Domain]:
@@ -253,6 +260,90 @@ def test_a_driver_without_statistics_is_asked_for_each_state(
         "off": "shutoff",
         "brief": "paused",
     }
+
+
+def test_a_domain_that_ends_while_states_are_asked_is_left_out(
+    driver: Driver, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fails(monkeypatch, libvirt.virConnect, "getAllDomainStats", libvirt.VIR_ERR_NO_SUPPORT)
+    fails(monkeypatch, libvirt.virDomain, "state", libvirt.VIR_ERR_NO_DOMAIN)
+    assert by_name(driver) == {}
+
+
+@pytest.mark.parametrize(
+    ("kind", "name"),
+    [
+        (libvirt.virConnect, "getAllDomainStats"),
+        (libvirt.virConnect, "listAllDomains"),
+        (libvirt.virDomain, "XMLDesc"),
+    ],
+)
+def test_a_failure_of_libvirt_is_no_empty_list(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kind: type, name: str
+) -> None:
+    driver = Driver(fleet(tmp_path, domain_xml("on")))
+    with running(driver, connected=False):
+        eventually(lambda: driver.host()["libvirt"]["alive"])
+        fails(monkeypatch, kind, name, libvirt.VIR_ERR_INTERNAL_ERROR)
+        with pytest.raises(DriverError, match="it failed"):
+            driver.domains()
+
+
+def test_a_driver_that_cannot_start_domains_by_itself(
+    driver: Driver, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fails(monkeypatch, libvirt.virDomain, "autostart", libvirt.VIR_ERR_NO_SUPPORT)
+    fails(monkeypatch, libvirt.virDomain, "hasManagedSaveImage", libvirt.VIR_ERR_INTERNAL_ERROR)
+    with pytest.raises(DriverError, match="it failed"):
+        driver.domain(uuid_of("on"))
+    fails(monkeypatch, libvirt.virDomain, "hasManagedSaveImage", libvirt.VIR_ERR_NO_SUPPORT)
+    assert not driver.domain(uuid_of("on"))["autostart"]
+
+
+def test_addresses_that_cannot_be_asked_are_left_out(
+    watching: Driver, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fails(monkeypatch, libvirt.virDomain, "interfaceAddresses", libvirt.VIR_ERR_NO_SUPPORT)
+    assert watching.domain(by_name(watching)["test"]["uuid"])["interfaces"][0]["addresses"] == []
+
+
+def test_what_a_lease_file_says_need_not_be_an_address(
+    watching: Driver, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    leases = ["<script>", "192.0.2.7", "", *(f"2001:db8::{n}" for n in range(1, 100))]
+    answer = {"vnet0": {"hwaddr": "AA:BB:CC:DD:EE:FF", "addrs": [{"addr": lease} for lease in leases]}}
+    monkeypatch.setattr(libvirt.virDomain, "interfaceAddresses", lambda *_: answer)
+    addresses = watching.domain(by_name(watching)["test"]["uuid"])["interfaces"][0]["addresses"]
+    assert addresses[:2] == ["192.0.2.7", "2001:db8::1"]
+    assert len(addresses) == 16
+
+
+def test_xml_carries_no_password(watching: Driver, outside: libvirt.virConnect) -> None:
+    domain = domain_xml("new")
+    graphics = {"type": "vnc", "port": "5901", "autoport": "no", "passwd": "hush"}
+    ET.SubElement(ET.SubElement(domain, "devices"), "graphics", graphics)
+    outside.defineXML(ET.tostring(domain, encoding="unicode"))
+    assert "5901" in watching.xml(uuid_of("new"))
+    assert "hush" not in watching.xml(uuid_of("new"))
+
+
+def test_xml_too_large_to_pass_on_is_refused(driver: Driver, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(libvirt.virDomain, "XMLDesc", lambda *_: "x" * 2**21)
+    with pytest.raises(InvalidXML):
+        driver.xml(uuid_of("on"))
+    with pytest.raises(InvalidXML):
+        driver.domain(uuid_of("on"))
+
+
+def test_statistics_are_made_safe_to_show(driver: Driver, monkeypatch: pytest.MonkeyPatch) -> None:
+    real = libvirt.virConnect.getAllDomainStats
+
+    def hostile(connection: libvirt.virConnect, groups: int = 0, flags: int = 0) -> Any:
+        return [(domain, {"net.0.name": "a\x1b\x00b"}) for domain, _ in real(connection, groups, flags)]
+
+    monkeypatch.setattr(libvirt.virConnect, "getAllDomainStats", hostile)
+    assert driver.stats()[0]["stats"] == {"net.0.name": "ab"}
+    assert by_name(driver)["on"]["state"] == "unknown"
 
 
 def test_the_list_tells_all_of_a_domain(driver: Driver) -> None:

@@ -9,9 +9,10 @@ from pathlib import Path
 
 import libvirt
 import pytest
-from hypervisors import SHORT, domain_xml, eventually, fleet, running
+from hypervisors import SHORT, domain_xml, eventually, fails, fleet, running
 
 from virshmanagerd.driver import Driver
+from virshmanagerd.driver.session import Session
 from virshmanagerd.errors import LibvirtDown
 
 
@@ -93,6 +94,42 @@ def test_a_dead_connection_is_replaced_under_a_new_epoch(
                 driver.domain("00000000-0000-0000-0000-000000000000")
         eventually(lambda: driver.host()["libvirt"]["alive"])
         assert driver.domains()["event_epoch"] != epoch
+
+
+def test_a_connection_without_events_is_no_connection(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fails(monkeypatch, libvirt.virConnect, "domainEventRegisterAny", libvirt.VIR_ERR_NO_SUPPORT)
+    driver = Driver(fleet(tmp_path, domain_xml("on")), limits=SHORT)
+    with running(driver, connected=False):
+        eventually(lambda: "failed" in (driver.host()["libvirt"]["error"] or ""))
+
+
+def test_a_driver_stopped_while_it_connects_keeps_no_connection(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    gate, opening, retired = threading.Event(), threading.Event(), threading.Event()
+    real_open, real_retire = libvirt.open, Session.retire
+
+    def slow(uri: str) -> libvirt.virConnect:
+        opening.set()
+        gate.wait()
+        return real_open(uri)
+
+    def retire(session: Session) -> None:
+        real_retire(session)
+        retired.set()
+
+    monkeypatch.setattr(libvirt, "open", slow)
+    monkeypatch.setattr(Session, "retire", retire)
+    driver = Driver(fleet(tmp_path, domain_xml("on")))
+    driver.start()
+    assert opening.wait(10)
+    driver.stop()
+    gate.set()
+    assert retired.wait(10)
+    with pytest.raises(LibvirtDown):
+        driver.domains()
 
 
 def test_a_stopped_driver_does_not_come_back(tmp_path: Path) -> None:
