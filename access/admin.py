@@ -9,7 +9,7 @@ from .models import ApiToken, SetupLink
 
 
 class RevocableAdmin(LookingAdmin):
-    def has_delete_permission(self, request: HttpRequest, obj: Model | None = None) -> bool:  # noqa: ARG002
+    def has_delete_permission(self, request: HttpRequest, obj: Model | None = None) -> bool:
         return True
 
 

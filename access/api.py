@@ -7,7 +7,7 @@ from rest_framework.response import Response
 
 from . import services
 from .models import ApiToken, ApiTokenQuerySet
-from .permissions import IsAdministrator
+from .permissions import IsAdministrator, caller
 from .serializers import CreatedTokenSerializer, NewTokenSerializer, TokenSerializer
 
 
@@ -26,11 +26,12 @@ class TokenViewSet(
     ordering_fields = ["name", "created", "expiry", "last_used_at"]
 
     def get_queryset(self) -> ApiTokenQuerySet:
-        return ApiToken.objects.filter(user_id=self.request.user.pk).valid()
+        tokens: ApiTokenQuerySet = ApiToken.objects.filter(user_id=self.request.user.pk).valid()
+        return tokens
 
     @extend_schema(request=NewTokenSerializer, responses={201: CreatedTokenSerializer})
     def create(self, request: Request) -> Response:
         asked = NewTokenSerializer(data=request.data)
         asked.is_valid(raise_exception=True)
-        token, text = services.create_token(user=request.user, **asked.validated_data)
+        token, text = services.create_token(user=caller(request), **asked.validated_data)
         return Response({**TokenSerializer(token).data, "token": text}, status=201)

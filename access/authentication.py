@@ -14,7 +14,7 @@ LAST_USE_IS_KEPT_EVERY = timedelta(minutes=1)
 
 
 class TokenAuthentication(KnoxTokenAuthentication):  # type: ignore[misc]
-    """Knox's check, and a note of the last use: once a minute, since a read should not cost a write each time."""
+    """Knox's check, and a note of the last use: once a minute, so that a read does not cost a write."""
 
     def authenticate_credentials(self, token: bytes) -> tuple[User, ApiToken]:
         if not token.isascii():

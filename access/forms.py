@@ -8,7 +8,10 @@ from django.utils.translation import gettext_lazy as _
 
 DAY = 86400
 
-Base = UserCreationForm[User] if TYPE_CHECKING else UserCreationForm
+if TYPE_CHECKING:
+    Base = UserCreationForm[User]
+else:
+    Base = UserCreationForm
 
 
 class FirstAdministratorForm(Base):

@@ -20,23 +20,20 @@ View = Callable[..., HttpResponseBase]
 class LoginRequiredMiddleware(DjangoLoginRequiredMiddleware):
     """Django's, plus: until roles exist a page needs an administrator.
 
-    Views of the API are exempt (they declare permissions of their own), and so are those marked `login_not_required`.
+    Views of the API are exempt, since they declare permissions of their own, and so are those marked
+    `login_not_required`.
     """
 
     def process_view(
         self, request: HttpRequest, view_func: View, view_args: tuple[Any, ...], view_kwargs: dict[str, Any]
     ) -> HttpResponseBase | None:
-        answer = super().process_view(request, view_func, view_args, view_kwargs)
+        answer: HttpResponseBase | None = super().process_view(request, view_func, view_args, view_kwargs)
+        if answer is not None and "HX-Request" in request.headers:
+            # A login page must not be put into the middle of another page.
+            return HttpResponseClientRedirect(resolve_url(self.get_login_url(view_func)))
         if answer is not None or not getattr(view_func, "login_required", True):
             return answer
         name = request.resolver_match.view_name if request.resolver_match else ""
         if name not in OPEN_TO_EVERY_USER and not is_administrator(request.user):
             raise PermissionDenied
         return None
-
-    def handle_no_permission(self, request: HttpRequest, view_func: View) -> HttpResponseBase:
-        redirect = super().handle_no_permission(request, view_func)
-        if "HX-Request" in request.headers:
-            # A login page must not be put into the middle of another page.
-            return HttpResponseClientRedirect(resolve_url(self.get_login_url(view_func)))
-        return redirect

@@ -14,8 +14,8 @@ class ApiTokenQuerySet(QuerySet["ApiToken"]):
         return self.filter(Q(expiry__isnull=True) | Q(expiry__gt=now or timezone.now()))
 
 
-class ApiToken(AbstractAuthToken):
-    """A program's key to the API, with all rights of its user. Its text is shown once; only a digest is kept."""
+class ApiToken(AbstractAuthToken):  # type: ignore[misc]  # knox has no types
+    """A program's key to the API, with all rights of its user. Shown once; only a digest is kept."""
 
     # Knox makes the digest the primary key, and so a part of addresses. Here it stays inside.
     digest = models.CharField(max_length=128, unique=True, editable=False)

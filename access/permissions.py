@@ -2,7 +2,9 @@
 
 from typing import TYPE_CHECKING
 
-from django.contrib.auth.models import AbstractBaseUser, AnonymousUser
+from django.contrib.auth.models import AbstractBaseUser, AnonymousUser, User
+from django.core.exceptions import PermissionDenied
+from django.http import HttpRequest
 from rest_framework.permissions import BasePermission
 from rest_framework.request import Request
 
@@ -12,6 +14,13 @@ if TYPE_CHECKING:  # the module of views loads this one, by the settings
 
 def is_administrator(user: AbstractBaseUser | AnonymousUser) -> bool:
     return bool(user.is_authenticated and user.is_active and getattr(user, "is_superuser", False))
+
+
+def caller(request: HttpRequest) -> User:
+    """Return who asks, of a request that passed the permission check."""
+    if not isinstance(request.user, User):
+        raise PermissionDenied
+    return request.user
 
 
 class IsAdministrator(BasePermission):

@@ -62,7 +62,7 @@ def create_first_administrator(*, secret: str, username: str, password: str) -> 
 
 
 def ensure_automation_user(password: str) -> bool:
-    """Create the administrator `admin` with this password unless that user exists; tell whether it was created."""
+    """Create the administrator `admin` with this password, unless it exists; tell whether it was created."""
     with transaction.atomic():
         user, created = User.objects.get_or_create(
             username=AUTOMATION_USER, defaults={"is_staff": True, "is_superuser": True}
@@ -74,7 +74,7 @@ def ensure_automation_user(password: str) -> bool:
 
 
 def create_token(*, user: User, name: str, expires_in: timedelta | None = None) -> tuple[ApiToken, str]:
-    """Return a new token of `user` and its text, which is not kept. Without `expires_in` it does not expire."""
+    """Return a new token and its text, which is not kept. Without `expires_in` it does not expire."""
     token: ApiToken
     token, text = ApiToken.objects.create(user=user, name=name, expiry=expires_in)
     return token, text

@@ -60,7 +60,7 @@ class CrawlAdmin(LookingAdmin):
 
     @admin.action(description=_("Cancel, and keep what was found"))
     def cancel(self, request: HttpRequest, queryset: QuerySet[Crawl]) -> None:
-        for crawl in queryset.active():
+        for crawl in queryset:
             services.cancel(crawl)
 
 

@@ -26,7 +26,7 @@ class RangeViewSet(viewsets.ModelViewSet[Range]):
     @extend_schema(request=NewCrawlSerializer, responses={202: CrawlSerializer})
     @action(detail=True, methods=["post"])
     def crawl(self, request: Request, pk: str) -> Response:
-        """Ask for a crawl of one phase. While that phase runs on this range the answer is 409, with its `crawl`."""
+        """Ask for a crawl of one phase. While that phase runs here the answer is 409, with its `crawl`."""
         range_ = self.get_object()
         asked = NewCrawlSerializer(data=request.data)
         asked.is_valid(raise_exception=True)

@@ -1,10 +1,9 @@
 """Ranges, crawls and addresses as the API and `manage.py crawl --json` show them."""
 
-from collections.abc import Collection, Iterable
+from collections.abc import Collection
 from typing import Any, NamedTuple
 
 from django.db.models import Max
-
 from drf_spectacular.utils import extend_schema_field
 from rest_framework import serializers
 
@@ -89,7 +88,9 @@ class AddressSerializer(serializers.ModelSerializer[Address]):
 class RangeList(serializers.ListSerializer[Any]):
     """Counts the addresses and finds the crawls of all ranges at once, not of each."""
 
-    def to_representation(self, data: Iterable[Range]) -> list[Any]:
+    child: "RangeSerializer"
+
+    def to_representation(self, data: Any) -> list[Any]:
         ranges = list(data)
         self.child.facts = range_facts(ranges)
         return super().to_representation(ranges)

@@ -25,7 +25,7 @@ class DomainAdmin(LookingAdmin):
     list_select_related = ["host"]
     search_fields = ["name", "title", "uuid", "host__hostname"]
 
-    def get_queryset(self, request: object) -> DomainQuerySet:  # noqa: ARG002 -- Django's signature
+    def get_queryset(self, request: object) -> DomainQuerySet:
         return Domain.objects.with_stale()
 
     @admin.display(description=_("stale"), boolean=True)

@@ -23,7 +23,7 @@ WHICH = ("live", "inactive")
 
 
 class DomainViewSet(mixins.ListModelMixin, mixins.RetrieveModelMixin, viewsets.GenericViewSet[Domain]):
-    """The virtual machines of all hosts, as last reported. Only `xml` and `screenshot` ask the host, within limits."""
+    """The virtual machines of all hosts, as last reported. Only `xml` and `screenshot` wait for the host."""
 
     permission_classes = [IsAdministrator]
     queryset = Domain.objects.all()

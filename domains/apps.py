@@ -17,7 +17,7 @@ class DomainsConfig(AppConfig):
         listing_received.connect(_mirror, dispatch_uid="domains.mirror")
 
 
-def _mirror(sender: object, *, host: Any, domains: Any, **_: object) -> None:
+def _mirror(sender: object, *, host: Any, domains: Any, **_: object) -> None:  # noqa: ARG001 -- a receiver
     from . import services
 
     services.mirror(host, domains)

@@ -18,8 +18,8 @@ class HostOfDomainSerializer(serializers.ModelSerializer[Host]):
 class DomainSerializer(serializers.ModelSerializer[Domain]):
     """A domain from `Domain.objects.with_stale().select_related("host")`.
 
-    `stale` tells that `state` is only the last one known; `last_seen` is when its host last listed it. `actions` are the
-    verbs that the caller may use on it now.
+    `stale` tells that `state` is only the last one known; `last_seen` is when its host last listed it.
+    `actions` are the verbs that the caller may use on it now.
     """
 
     host = HostOfDomainSerializer(read_only=True)
@@ -63,7 +63,7 @@ class DiskSerializer(serializers.Serializer[dict[str, Any]]):
     bus = serializers.CharField()
     device = serializers.CharField()
     type = serializers.CharField()
-    source = serializers.CharField()
+    source = serializers.CharField()  # type: ignore[assignment]  # Field has an attribute of this name
     format = serializers.CharField()
     readonly = serializers.BooleanField()
 
@@ -71,7 +71,7 @@ class DiskSerializer(serializers.Serializer[dict[str, Any]]):
 class InterfaceSerializer(serializers.Serializer[dict[str, Any]]):
     mac = serializers.CharField()
     type = serializers.CharField()
-    source = serializers.CharField()  # type: ignore[assignment] -- Field has an attribute of this name
+    source = serializers.CharField()  # type: ignore[assignment]  # Field has an attribute of this name
     model = serializers.CharField()
     target = serializers.CharField()
     addresses = serializers.ListField(child=serializers.CharField())

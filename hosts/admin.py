@@ -10,9 +10,10 @@ from django.utils.translation import gettext_lazy as _
 from django.utils.translation import ngettext
 
 from access.looking import LookingAdmin
+from access.permissions import caller
 
 from . import services
-from .errors import AgentError, NotPossible
+from .errors import HostsError
 from .models import Host, HostAddress, JoinKey, QuarantinedKey
 
 if TYPE_CHECKING:
@@ -24,13 +25,13 @@ else:
 def carry_out(
     admin_page: LookingAdmin, request: HttpRequest, hosts: QuerySet[Host], verb: Callable[[Host], Any]
 ) -> None:
-    """Do `verb` to each host and tell how often it went well; a refusal is told for its host, and stops no other."""
+    """Do `verb` to each host and tell how often it went well; a refusal is told, and stops no other."""
     done = 0
     for host in hosts:
         try:
             verb(host)
             done += 1
-        except (AgentError, NotPossible) as refusal:
+        except HostsError as refusal:
             admin_page.message_user(request, f"{host}: {refusal}", messages.WARNING)
     admin_page.message_user(request, ngettext("%d host done.", "%d hosts done.", done) % done)
 
@@ -38,11 +39,11 @@ def carry_out(
 class HostAddressInline(TabularInline):
     model = HostAddress
     fields = ["ip", "port", "proved_at"]
-    readonly_fields = fields
+    readonly_fields = ["ip", "port", "proved_at"]
     extra = 0
     can_delete = False
 
-    def has_add_permission(self, request: HttpRequest, obj: Host | None = None) -> bool:  # noqa: ARG002
+    def has_add_permission(self, request: HttpRequest, obj: Host | None = None) -> bool:
         return False
 
 
@@ -77,15 +78,15 @@ class HostAdmin(LookingAdmin):
 
     @admin.action(description=_("Approve"))
     def approve(self, request: HttpRequest, queryset: QuerySet[Host]) -> None:
-        carry_out(self, request, queryset, lambda host: services.approve(host, actor=request.user))
+        carry_out(self, request, queryset, lambda host: services.approve(host, actor=caller(request)))
 
     @admin.action(description=_("Deny"))
     def deny(self, request: HttpRequest, queryset: QuerySet[Host]) -> None:
-        carry_out(self, request, queryset, lambda host: services.deny(host, actor=request.user))
+        carry_out(self, request, queryset, lambda host: services.deny(host, actor=caller(request)))
 
     @admin.action(description=_("Retire: give the host up"))
     def retire(self, request: HttpRequest, queryset: QuerySet[Host]) -> None:
-        carry_out(self, request, queryset, lambda host: services.retire(host, actor=request.user))
+        carry_out(self, request, queryset, lambda host: services.retire(host, actor=caller(request)))
 
 
 @admin.register(HostAddress)
@@ -104,7 +105,7 @@ class QuarantinedKeyAdmin(LookingAdmin):
 
 @admin.register(JoinKey)
 class JoinKeyAdmin(LookingAdmin):
-    """Made on its page, by the API or by `manage.py join_key`: the secret is shown there once, and never here."""
+    """Made on its page, by the API or by `manage.py join_key`: the secret is shown there once, never here."""
 
     list_display = ["__str__", "state", "approve", "uses", "max_uses", "expires_at", "created_by"]
     list_filter = ["approve", "expires_at"]
@@ -116,4 +117,4 @@ class JoinKeyAdmin(LookingAdmin):
     @admin.action(description=_("Revoke"))
     def revoke(self, request: HttpRequest, queryset: QuerySet[JoinKey]) -> None:
         for key in queryset:
-            services.revoke_join_key(key, actor=request.user)
+            services.revoke_join_key(key, actor=caller(request))

@@ -9,7 +9,7 @@ from rest_framework.decorators import action
 from rest_framework.request import Request
 from rest_framework.response import Response
 
-from access.permissions import IsAdministrator
+from access.permissions import IsAdministrator, caller
 
 from . import services
 from .filters import HostFilter, JoinKeyFilter
@@ -26,7 +26,7 @@ from .serializers import (
 class HostViewSet(
     mixins.ListModelMixin, mixins.RetrieveModelMixin, mixins.DestroyModelMixin, viewsets.GenericViewSet[Host]
 ):
-    """Hypervisors with a proven identity. Reads never wait for a hypervisor; probing and approving may, within limits."""
+    """Hypervisors with a proven identity. Reading never waits for one; adding and probing do, a while."""
 
     permission_classes = [IsAdministrator]
     queryset = Host.objects.all()
@@ -42,12 +42,12 @@ class HostViewSet(
         """Add the daemon at an address of an enabled range, without waiting for a crawl."""
         asked = NewHostSerializer(data=request.data)
         asked.is_valid(raise_exception=True)
-        host = services.add_by_hand(**asked.validated_data, actor=request.user)
+        host = services.add_by_hand(**asked.validated_data, actor=caller(request))
         return Response(self.get_serializer(self.get_queryset().get(pk=host.pk)).data, status=201)
 
     def perform_destroy(self, instance: Host) -> None:
         """Forget a retired host. Nothing on the hypervisor changes."""
-        services.forget(instance, actor=self.request.user)
+        services.forget(instance, actor=caller(self.request))
 
     def _after(self, verb: Callable[..., Any], **how: Any) -> Response:
         verb(self.get_object(), **how)
@@ -57,19 +57,19 @@ class HostViewSet(
     @action(detail=True, methods=["post"])
     def approve(self, request: Request, pk: str) -> Response:
         """Own a pending host, or one that was denied or retired."""
-        return self._after(services.approve, actor=request.user)
+        return self._after(services.approve, actor=caller(request))
 
     @extend_schema(request=None, responses=HostSerializer)
     @action(detail=True, methods=["post"])
     def deny(self, request: Request, pk: str) -> Response:
         """Refuse a host that is not owned. It is not spoken to until it is approved."""
-        return self._after(services.deny, actor=request.user)
+        return self._after(services.deny, actor=caller(request))
 
     @extend_schema(request=None, responses=HostSerializer)
     @action(detail=True, methods=["post"])
     def retire(self, request: Request, pk: str) -> Response:
         """Give an owned host up. Its certificate is not accepted again."""
-        return self._after(services.retire, actor=request.user)
+        return self._after(services.retire, actor=caller(request))
 
     @extend_schema(request=None, responses=HostSerializer)
     @action(detail=True, methods=["post"])
@@ -96,9 +96,9 @@ class JoinKeyViewSet(
     def create(self, request: Request) -> Response:
         asked = NewJoinKeySerializer(data=request.data)
         asked.is_valid(raise_exception=True)
-        key, join = services.create_join_key(**asked.validated_data, actor=request.user)
+        key, join = services.create_join_key(**asked.validated_data, actor=caller(request))
         return Response({**self.get_serializer(key).data, "join": join}, status=201)
 
     def perform_destroy(self, instance: JoinKey) -> None:
         """Revoke the key. It stays listed, as revoked; hosts that joined by it stay owned."""
-        services.revoke_join_key(instance, actor=self.request.user)
+        services.revoke_join_key(instance, actor=caller(self.request))

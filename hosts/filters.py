@@ -8,7 +8,7 @@ from .models import HostAddress
 
 
 class HostFilter(SearchFilterSet):
-    """Filters of lists of hosts that were annotated by `with_status()`. Several values of one filter: any of them."""
+    """Filters of hosts that were annotated by `with_status()`. Several values of one filter: any of them."""
 
     search_fields = ("hostname", "address", "uuid")
 

@@ -1,6 +1,5 @@
 """Hosts and join keys as the API shows them."""
 
-from collections.abc import Iterable
 from datetime import timedelta
 from typing import Any
 
@@ -27,14 +26,16 @@ class LibvirtSerializer(serializers.Serializer[dict[str, object]]):
 class HostList(serializers.ListSerializer[Any]):
     """Counts the domains of all hosts at once, not of each."""
 
-    def to_representation(self, data: Iterable[Host]) -> list[Any]:
+    child: "HostSerializer"
+
+    def to_representation(self, data: Any) -> list[Any]:
         hosts = list(data)
         self.child.counted = siblings.domain_counts([host.pk for host in hosts])
         return super().to_representation(hosts)
 
 
 class HostSerializer(serializers.ModelSerializer[Host]):
-    """A host from `Host.objects.with_status()`. `problem` is the stable word of `reason`; both are empty when well."""
+    """A host from `Host.objects.with_status()`. `problem` is the stable word for `reason`; empty: well."""
 
     counted: dict[int, siblings.DomainCounts] | None = None
 
@@ -102,7 +103,9 @@ class JoinKeySerializer(serializers.ModelSerializer[JoinKey]):
 
 
 class NewJoinKeySerializer(serializers.Serializer[JoinKey]):
-    label = serializers.CharField(max_length=100, allow_blank=True, default="")
+    label = serializers.CharField(  # type: ignore[assignment]  # Field has an attribute of this name
+        max_length=100, allow_blank=True, default=""
+    )
     cidrs = serializers.ListField(
         child=serializers.CharField(max_length=49),
         default=list,

@@ -9,7 +9,7 @@ _counters: list[CountDomains] = []
 
 
 def register_domain_counts(count: CountDomains) -> None:
-    """Let `count(host ids)` tell how many domains each host has, by state and in `total`. Called in `ready()`."""
+    """Let `count(host ids)` tell how many domains each has, by state and in `total`. Called in `ready()`."""
     _counters.append(count)
 
 

@@ -1,7 +1,7 @@
 """Every refusal of the server in one form: a problem (RFC 9457) for programs, a page for people.
 
-`type` is a bare stable word; docs/api.md lists them all. What an outage of the database or of Redis breaks is 503, so
-that a client knows to try again; 500 is a defect of ours.
+`type` is a bare stable word; docs/api.md lists them all. What an outage of the database or of Redis breaks is
+503, so that a client knows to try again; 500 is a defect of ours.
 """
 
 import errno
@@ -85,11 +85,11 @@ def status_of(error: Exception) -> int | None:
 
 def problem(
     *,
-    type: str,
+    type: str,  # noqa: A002 -- the name in RFC 9457
     status: int,
     detail: object,
     instance: str,
-    **more: object,  # noqa: A002 -- the name in RFC 9457
+    **more: object,
 ) -> dict[str, object]:
     title = type.replace("_", " ").capitalize()
     return {

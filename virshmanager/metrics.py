@@ -1,6 +1,6 @@
-"""`/metrics` for Prometheus: computed from the database when it is asked for, so that every process answers alike."""
+"""`/metrics` for Prometheus, computed when it is asked for: every process of the server answers alike."""
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
 from django.db.models import Max
 from django.http import HttpResponse
@@ -79,11 +79,12 @@ class TextAlways(DefaultContentNegotiation):
 
     def select_renderer(
         self,
-        request: Request,
-        renderers: list[BaseRenderer],
+        request: Request,  # noqa: ARG002 -- DRF's signature
+        renderers: Iterable[BaseRenderer],
         format_suffix: str | None = None,  # noqa: ARG002
     ) -> tuple[BaseRenderer, str]:
-        return renderers[0], renderers[0].media_type or ""
+        first = next(iter(renderers))
+        return first, first.media_type or ""
 
 
 class MetricsView(APIView):

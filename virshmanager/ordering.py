@@ -1,4 +1,4 @@
-from collections.abc import Sequence
+from collections.abc import Iterable
 from typing import Any
 
 from django.utils.translation import gettext as _
@@ -9,10 +9,10 @@ from rest_framework.views import APIView
 
 
 class StrictOrdering(OrderingFilter):
-    """`?ordering=`: an unknown field is 400, and rows that are equal keep one order, so that pages do not overlap."""
+    """`?ordering=`: an unknown field is 400, and equal rows keep one order, so that pages do not overlap."""
 
     def remove_invalid_fields(
-        self, queryset: Any, fields: Sequence[str], view: APIView, request: Request
+        self, queryset: Any, fields: Iterable[str], view: APIView, request: Request
     ) -> list[str]:
         valid = super().remove_invalid_fields(queryset, fields, view, request)
         if unknown := set(fields) - set(valid):

@@ -18,7 +18,7 @@ class TooLarge(APIException):
 
 
 class CappedJSONParser(JSONParser):
-    """Strict JSON (RFC 8259) of at most 1 MiB and 64 levels: a hostile body costs a refusal, not the memory."""
+    """Strict JSON (RFC 8259) of at most 1 MiB and 64 levels: a hostile body costs a refusal, no memory."""
 
     def parse(
         self,
@@ -29,7 +29,7 @@ class CappedJSONParser(JSONParser):
         body = stream.read(MAX_BODY_BYTES + 1)
         if len(body) > MAX_BODY_BYTES:
             raise TooLarge
-        # Levels are counted before parsing, brackets in texts included: Python's parser would exhaust its stack.
+        # Levels are counted first, brackets in texts included: Python's parser would exhaust its stack.
         if body.count(b"[") + body.count(b"{") > MAX_DEPTH and _depth(body) > MAX_DEPTH:
             raise ParseError(_("The JSON is nested too deeply."))
         try:

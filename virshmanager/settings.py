@@ -34,13 +34,14 @@ def listen_address() -> str:
 
 def public_url() -> str:
     """Where people reach the server, when a TLS proxy stands before it."""
-    text = env.str("VIRSHMANAGER_URL", default="").rstrip("/")
+    text = str(env.str("VIRSHMANAGER_URL", default="")).rstrip("/")
     if text and (urlsplit(text).scheme != "https" or not urlsplit(text).hostname):
         raise ImproperlyConfigured(f"VIRSHMANAGER_URL must be an https:// address, not {text!r}.")
     return text
 
 
-VIRSHMANAGER_HOME = private_folder(Path(env.str("VIRSHMANAGER_HOME", default=str(BASE_DIR / "var"))).absolute())
+VIRSHMANAGER_HOME = Path(env.str("VIRSHMANAGER_HOME", default=str(BASE_DIR / "var"))).absolute()
+private_folder(VIRSHMANAGER_HOME)
 VIRSHMANAGER_LISTEN = listen_address()
 VIRSHMANAGER_PORT = whole_number("VIRSHMANAGER_PORT", 8000, 1, 65535)
 VIRSHMANAGER_URL = public_url()
@@ -48,8 +49,10 @@ VIRSHMANAGER_ADMIN_PASSWORD = env.str("VIRSHMANAGER_ADMIN_PASSWORD", default="")
 TLS_IN_FRONT = bool(VIRSHMANAGER_URL)
 if not TLS_IN_FRONT and not ipaddress.ip_address(VIRSHMANAGER_LISTEN).is_loopback:
     raise ImproperlyConfigured(
-        f"VIRSHMANAGER_LISTEN={VIRSHMANAGER_LISTEN} is reachable by others, but nothing encrypts the connection: "
-        "put a TLS proxy before the server and set VIRSHMANAGER_URL=https://its.name, or listen on 127.0.0.1."
+        f"VIRSHMANAGER_LISTEN={VIRSHMANAGER_LISTEN} is reachable by others, "
+        "but nothing encrypts the connection: "
+        "put a TLS proxy before the server and set VIRSHMANAGER_URL=https://its.name, "
+        "or listen on 127.0.0.1."
     )
 
 SECRET_KEY = private_text(VIRSHMANAGER_HOME / "secret_key", get_random_secret_key)
@@ -228,8 +231,8 @@ SPECTACULAR_SETTINGS = {
         "JoinKeyState": "hosts.serializers.JOIN_KEY_STATES",
     },
 }
-KNOX_TOKEN_MODEL = "access.ApiToken"
-REST_KNOX = {"TOKEN_TTL": None, "AUTO_REFRESH": False, "AUTH_HEADER_PREFIX": "Token", "TOKEN_LIMIT_PER_USER": None}
+KNOX_TOKEN_MODEL = "access.ApiToken"  # noqa: S105 -- the name of a model
+REST_KNOX = {"TOKEN_TTL": None, "AUTH_HEADER_PREFIX": "Token"}
 
 LANGUAGE_CODE = "en"
 TIME_ZONE = "UTC"

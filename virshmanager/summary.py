@@ -1,8 +1,8 @@
 """The numbers of the overview, in a fixed number of queries."""
 
-from typing import TypedDict
+from typing import Any, TypedDict
 
-from django.db.models import Count, Sum
+from django.db.models import Count, QuerySet, Sum
 
 from discovery.choices import ACTIVE_STATES, Kind
 from discovery.models import Address, Crawl, Range
@@ -43,8 +43,8 @@ class Summary(TypedDict):
 def host_numbers() -> HostNumbers:
     trust = dict.fromkeys(Trust.values, 0)
     status = dict.fromkeys(Status.values, 0)
-    rows = Host.objects.with_status().order_by().values("trust", "status").annotate(n=Count("pk"))
-    for row in rows:
+    told: QuerySet[Any, Any] = Host.objects.with_status().order_by()
+    for row in told.values("trust", "status").annotate(n=Count("pk")):
         trust[row["trust"]] += row["n"]
         if row["trust"] == Trust.OWNED:
             status[row["status"]] += row["n"]

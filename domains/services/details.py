@@ -4,6 +4,7 @@ import logging
 from datetime import timedelta
 from typing import Literal
 
+from celery import current_app
 from django.core.cache import cache
 from django.utils import timezone
 from django_redis.exceptions import ConnectionInterrupted
@@ -24,17 +25,16 @@ DEVICES = ("disks", "interfaces", "graphics", "consoles", "boot", "machine", "ar
 
 
 def wish_details(domain: Domain) -> None:
-    """Have a worker look at the domain's devices, unless that was done a moment ago. Never waits, never fails."""
+    """Have a worker look at the domain's devices, unless one just did. Never waits, never fails."""
     if domain.missing_since or domain.host.trust != Trust.OWNED:
         return
     if domain.details_at and domain.details_at > timezone.now() - DETAILS_LAST:
         return
-    from ..tasks import refresh_details as task
-
     try:
         # Many may look at one domain at once: one look serves all.
         if cache.add(f"domain-details:{domain.pk}", "wished", timeout=DETAILS_LAST.total_seconds()):
-            task.apply_async([domain.pk], expires=DETAILS_LAST.total_seconds(), retry=False)
+            wish = {"args": [domain.pk], "expires": DETAILS_LAST.total_seconds(), "retry": False}
+            current_app.send_task("domains.tasks.refresh_details", **wish)
     except (RedisError, ConnectionInterrupted, BrokerError, OSError) as error:
         logger.warning("Domain %s is not looked at now: %s", domain.pk, error)
 
@@ -50,7 +50,7 @@ def refresh_details(domain: Domain) -> None:
 
 
 def xml(domain: Domain, which: Literal["live", "inactive"] | None = None) -> str:
-    """The domain's XML; of None, the live one of an active domain, else the stored. Raises AgentError, DomainError."""
+    """The domain's XML; of None: live if it is active, else stored. Raises AgentError, DomainError."""
     return _agent(domain).xml(domain.uuid, which)
 
 

@@ -27,8 +27,8 @@ FACTS: Final[Mapping[str, Callable[[DomainFacts], Any]]] = {
 
 
 class Difference(NamedTuple):
-    """`appeared`: reports of unknown domains. `changed`: known rows with the report that differs, returned ones too.
-    `vanished`: rows that were present and are not reported."""
+    """`appeared`: reports of unknown domains. `changed`: known rows, missing ones that came back among them,
+    with the report that differs. `vanished`: rows that were present and are not reported."""
 
     appeared: list[DomainFacts]
     changed: list[tuple[Domain, DomainFacts]]

@@ -9,6 +9,7 @@ from django.core.management import CommandError, call_command
 from django.db import connection
 from django.test import Client
 from django.utils import timezone
+from pytest_django import Settings
 
 from access.errors import SetupClosed
 from access.models import SetupLink
@@ -119,15 +120,15 @@ def test_of_two_at_once_one_wins() -> None:
     assert User.objects.count() == 1
 
 
-def test_automation_needs_a_password(settings) -> None:  # noqa: ANN001
+def test_automation_needs_a_password(settings: Settings) -> None:
     settings.VIRSHMANAGER_ADMIN_PASSWORD = ""
     with pytest.raises(CommandError, match="not set"):
         call_command("ensure_admin")
 
 
 def test_automation_makes_admin_once_and_prints_no_password(
-    settings,
-    capsys: pytest.CaptureFixture[str],  # noqa: ANN001
+    settings: Settings,
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
     settings.VIRSHMANAGER_ADMIN_PASSWORD = PASSWORD
     said = printed(capsys, "ensure_admin")

@@ -2,7 +2,7 @@
 
 import itertools
 import uuid
-from typing import Any
+from typing import Any, cast
 
 from django.utils import timezone
 
@@ -45,7 +45,7 @@ def facts(**fields: Any) -> DomainFacts:
         "description": "",
         "tags": [],
     }
-    return DomainFacts(**given | fields)  # type: ignore[typeddict-item]
+    return cast("DomainFacts", given | fields)
 
 
 def domain(host: Host | None = None, **fields: Any) -> Domain:
@@ -59,4 +59,4 @@ def domain(host: Host | None = None, **fields: Any) -> Domain:
 
 def _as_reported(row: Domain) -> DomainFacts:
     fields = {name: getattr(row, name) for name in DomainFacts.__annotations__ if name != "id"}
-    return DomainFacts(**fields, id=row.libvirt_id)  # type: ignore[typeddict-item]
+    return cast("DomainFacts", fields | {"id": row.libvirt_id})

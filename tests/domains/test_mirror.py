@@ -3,6 +3,7 @@
 import pytest
 from django.db import connection
 from django.test.utils import CaptureQueriesContext
+from pytest_django import DjangoAssertNumQueries
 
 from domains.models import Domain
 from domains.services import count_domains, mirror
@@ -82,7 +83,7 @@ def test_the_mirror_hears_of_listings() -> None:
     assert (row.name, row.libvirt_id, row.state, row.tags) == ("web", 3, "running", ["prod"])
 
 
-def test_domains_are_counted_by_state_for_many_hosts_at_once(django_assert_num_queries) -> None:  # noqa: ANN001
+def test_domains_of_many_hosts_are_counted(django_assert_num_queries: DjangoAssertNumQueries) -> None:
     busy, empty = owned_host(), owned_host()
     mirror(busy, [facts(state="running"), facts(state="running"), facts()])
     with django_assert_num_queries(1):

@@ -9,6 +9,7 @@ from django.test import Client
 from django.utils import timezone
 from django_redis import get_redis_connection
 from prometheus_client.parser import text_string_to_metric_families
+from pytest_django import DjangoAssertNumQueries
 from rest_framework.test import APIClient
 
 from discovery.choices import CrawlState, Kind, Phase
@@ -33,7 +34,7 @@ def test_without_redis_it_is_alive_and_not_ready(stranger: Client, no_redis: Non
     assert stranger.get("/healthz").status_code == 200
 
 
-def test_without_its_database_it_is_alive_and_not_ready(stranger: Client, monkeypatch) -> None:  # noqa: ANN001
+def test_without_a_database_it_is_not_ready(stranger: Client, monkeypatch: pytest.MonkeyPatch) -> None:
     heartbeat()
 
     def gone(*_: object) -> None:
@@ -58,7 +59,7 @@ def test_metrics_are_for_administrators(stranger: Client, browser: Client, sam: 
     assert browser.get("/metrics").status_code == 200
 
 
-def test_metrics_tell_the_fleet(api: APIClient, django_assert_max_num_queries) -> None:  # noqa: ANN001
+def test_metrics(api: APIClient, django_assert_max_num_queries: DjangoAssertNumQueries) -> None:
     host = owned_host()
     owned_host(trust=Trust.PENDING)
     domain(host, state="running")

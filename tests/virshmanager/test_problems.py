@@ -1,14 +1,17 @@
 """Every refusal is a problem (RFC 9457); what an outage breaks is 503, and nothing is 500."""
 
 import errno
+from collections.abc import Callable
 
 import pytest
 from django.db import OperationalError
 from django.test import Client
 from rest_framework.test import APIClient
 
+from domains.services import mirror
 from hosts import errors
 from tests.cast import PASSWORD
+from tests.domains.factories import domain, facts, owned_host
 from virshmanager.errors import status_of
 
 pytestmark = pytest.mark.django_db
@@ -64,7 +67,7 @@ def test_refusals_are_problems(
 def test_bodies_that_cannot_be_read(
     api: APIClient, body: str, content_type: str, status: int, kind: str
 ) -> None:
-    answer = api.generic("POST", "/api/tokens/", body.encode("latin-1"), content_type=content_type)
+    answer = api.post("/api/tokens/", body.encode("latin-1"), content_type=content_type)
     assert (answer.status_code, answer.json()["type"]) == (status, kind)
 
 
@@ -74,9 +77,6 @@ def test_a_form_that_came_from_elsewhere_is_refused(ada: object) -> None:
 
 
 def test_a_page_is_never_larger_than_500(api: APIClient) -> None:
-    from tests.domains.factories import facts, owned_host
-    from domains.services import mirror
-
     mirror(owned_host(), [facts() for _ in range(510)])
     answer = api.get("/api/domains/?page_size=100000").json()
     assert (answer["count"], len(answer["results"])) == (510, 500)
@@ -91,7 +91,9 @@ OUTAGES = [
 
 
 @pytest.mark.parametrize(("error", "kind"), OUTAGES)
-def test_an_outage_is_503_in_the_api(api: APIClient, monkeypatch, error: Exception, kind: str) -> None:  # noqa: ANN001
+def test_an_outage_is_503_in_the_api(
+    api: APIClient, monkeypatch: pytest.MonkeyPatch, error: Exception, kind: str
+) -> None:
     monkeypatch.setattr("virshmanager.api.summary", raising(error))
     answer = api.get("/api/summary/")
     assert (answer.status_code, answer.json()["type"]) == (503, kind)
@@ -99,14 +101,16 @@ def test_an_outage_is_503_in_the_api(api: APIClient, monkeypatch, error: Excepti
 
 
 @pytest.mark.parametrize(("error", "kind"), OUTAGES)
-def test_an_outage_is_503_on_a_page(browser: Client, monkeypatch, error: Exception, kind: str) -> None:  # noqa: ANN001
+def test_an_outage_is_503_on_a_page(
+    browser: Client, monkeypatch: pytest.MonkeyPatch, error: Exception, kind: str
+) -> None:
     monkeypatch.setattr("virshmanager.pages.summary", raising(error))
     answer = browser.get("/")
     assert answer.status_code == 503
     assert answer["Retry-After"] == "5"
 
 
-def test_an_outage_at_the_door_is_503(browser: Client, monkeypatch) -> None:  # noqa: ANN001
+def test_an_outage_at_the_door_is_503(browser: Client, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(
         "django.contrib.sessions.backends.db.SessionStore.load",
         raising(OperationalError("database is locked")),
@@ -131,12 +135,10 @@ def test_without_redis_reading_goes_on(api: APIClient, no_redis: None, path: str
 
 
 def test_without_redis_a_domain_is_shown(api: APIClient, no_redis: None) -> None:
-    from tests.domains.factories import domain
-
     assert api.get(f"/api/domains/{domain().pk}/").status_code == 200
 
 
-def test_a_defect_is_a_problem_too_and_tells_nothing(api: APIClient, monkeypatch) -> None:  # noqa: ANN001
+def test_a_defect_is_a_problem_too_and_tells_nothing(api: APIClient, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("virshmanager.api.summary", raising(ZeroDivisionError("secret")))
     answer = api.get("/api/summary/")
     assert (answer.status_code, answer["Content-Type"]) == (500, "application/problem+json")
@@ -166,7 +168,7 @@ def test_errors_of_hosts_have_a_status(error: Exception, status: int | None) -> 
     assert status_of(error) == status
 
 
-def raising(error: Exception):  # noqa: ANN201
+def raising(error: Exception) -> Callable[..., None]:
     def fail(*_: object, **__: object) -> None:
         raise error
 
