@@ -247,7 +247,7 @@ def domain_facts(value: object) -> DomainFacts:
         BadPayload: naming the field that is not as the contract says.
     """
     data = an_object(value, "a domain")
-    metadata = an_object(data.get("metadata") or {}, "metadata")
+    metadata = an_object(data.get("metadata", {}), "metadata")
     name = a_text(data, "name")
     if not name:
         raise BadPayload("a domain has no name")

@@ -1,0 +1,219 @@
+"""The authority, the server's own certificate, and the proofs."""
+
+import hashlib
+import hmac
+import stat
+import subprocess
+import sys
+import time
+import uuid
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import TypeVar
+
+import pytest
+import time_machine
+from cryptography import x509
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.serialization import Encoding
+from cryptography.x509.oid import ExtendedKeyUsageOID
+from pytest_django.fixtures import Settings
+
+from hosts import trust
+from hosts.trust import ClientIdentity, authority, client, files, keys
+from hosts.trust.protocol import JoinContext, derive_key, fields, from_base64
+
+CONTEXT = JoinContext(
+    server_id=uuid.UUID(int=1),
+    daemon_id=uuid.UUID(int=2),
+    server_nonce=b"s" * 32,
+    daemon_nonce=b"d" * 32,
+    host_key=b"host key",
+    ca_key=b"ca key",
+)
+DAY = timedelta(days=1)
+
+
+Kind = TypeVar("Kind", bound=x509.ExtensionType)
+
+
+def extension(certificate: x509.Certificate, kind: type[Kind]) -> Kind:
+    return certificate.extensions.get_extension_for_class(kind).value
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"server_id": uuid.UUID(int=3)},
+        {"daemon_id": uuid.UUID(int=3)},
+        {"server_nonce": b"x" * 32},
+        {"daemon_nonce": b"x" * 32},
+        {"server_nonce": b"s" * 31},
+        {"host_key": b"another"},
+        {"ca_key": b"another"},
+    ],
+)
+def test_a_proof_is_bound_to_all_of_its_context(change: dict[str, object]) -> None:
+    proof = CONTEXT.host_proof(b"k" * 32, b"csr")
+    assert not replace(CONTEXT, **change).proves_host(b"k" * 32, b"csr", proof)  # type: ignore[arg-type]
+
+
+def test_a_proof_is_bound_to_key_and_request() -> None:
+    proof = CONTEXT.host_proof(b"k" * 32, b"csr")
+    assert CONTEXT.proves_host(b"k" * 32, b"csr", proof)
+    assert not CONTEXT.proves_host(b"l" * 32, b"csr", proof)
+    assert not CONTEXT.proves_host(b"k" * 32, b"other", proof)
+    assert not CONTEXT.proves_host(b"k" * 32, b"csr", proof[:-1])
+
+
+def test_the_proof_is_the_one_of_the_protocol() -> None:
+    message = b"".join(
+        len(value).to_bytes(4, "big") + value
+        for value in (
+            b"host",
+            b"virshmanager-enrol-1",
+            b"join",
+            b"00000000-0000-0000-0000-000000000001",
+            b"00000000-0000-0000-0000-000000000002",
+            b"s" * 32,
+            b"d" * 32,
+            hashlib.sha256(b"host key").digest(),
+            hashlib.sha256(b"ca key").digest(),
+            hashlib.sha256(b"csr").digest(),
+        )
+    )
+    expected = hmac.new(b"k" * 32, message, "sha256").digest()
+    assert CONTEXT.host_proof(b"k" * 32, b"csr") == expected
+
+
+def test_two_lists_of_fields_never_look_alike() -> None:
+    assert fields(b"ab", b"c") != fields(b"a", b"bc")
+
+
+def test_the_derived_key_is_hkdf_sha256() -> None:
+    # RFC 5869, steps 2.2 and 2.3 by hand: no salt is 32 zero bytes; one block is enough.
+    pseudo_random = hmac.new(bytes(32), b"secret", "sha256").digest()
+    expected = hmac.new(pseudo_random, b"virshmanager join 1\x01", "sha256").digest()
+    assert derive_key(b"secret") == expected
+
+
+@pytest.mark.parametrize("text", [None, 5, "", "AAAA", "A" * 43, "!" * 44, "é" * 44, "A" * 43 + "=\n"])
+def test_what_is_no_base64_of_this_length_is_refused(text: object) -> None:
+    with pytest.raises(ValueError):  # noqa: PT011 -- binascii.Error and UnicodeError are ValueErrors too
+        from_base64(text, 32)
+
+
+def test_the_identity_of_a_daemon_is_a_version_8_uuid_of_its_key() -> None:
+    found = keys.daemon_id(b"key")
+    digest = hashlib.sha256(b"key").digest()
+    assert found.bytes[:6] == digest[:6]
+    assert found.version == 8
+    assert found.variant == uuid.RFC_4122
+
+
+def test_other_keys_than_p256_are_refused(client_identity: ClientIdentity) -> None:
+    key = ec.generate_private_key(ec.SECP384R1())
+    certificate = client_identity.authority.sign_server(key.public_key(), uuid.uuid4())
+    with pytest.raises(ValueError, match="P-256"):
+        keys.certificate_key(certificate.public_bytes(Encoding.DER))
+
+
+def test_the_authority_signs_no_authority(client_identity: ClientIdentity) -> None:
+    ca = client_identity.authority.certificate
+    assert extension(ca, x509.BasicConstraints) == x509.BasicConstraints(ca=True, path_length=0)
+    assert ca.not_valid_after_utc - datetime.now(UTC) > 3649 * DAY
+    for signed in (
+        client_identity.certificate,
+        client_identity.authority.sign_host(keys.new_key().public_key()),
+    ):
+        assert not extension(signed, x509.BasicConstraints).ca
+        assert client_identity.authority.issued(signed)
+
+
+def test_another_authority_did_not_sign_it(client_identity: ClientIdentity, tmp_path: Path) -> None:
+    other = authority.load(files.private_folder(tmp_path / "other"))
+    assert not other.issued(client_identity.certificate)
+
+
+def test_a_host_certificate(client_identity: ClientIdentity) -> None:
+    key = keys.new_key()
+    certificate = client_identity.authority.sign_host(key.public_key())
+    host_id = keys.daemon_id(keys.spki(key.public_key()))
+    assert list(extension(certificate, x509.ExtendedKeyUsage)) == [ExtendedKeyUsageOID.SERVER_AUTH]
+    assert set(extension(certificate, x509.SubjectAlternativeName)) == {
+        x509.UniformResourceIdentifier(f"urn:virshmanager:host:{host_id}"),
+        x509.DNSName(f"{host_id}.host.virshmanager.internal"),
+    }
+    now = datetime.now(UTC)
+    assert now - certificate.not_valid_before_utc >= timedelta(minutes=59)
+    assert 29 * DAY < certificate.not_valid_after_utc - now < 30 * DAY
+
+
+def test_the_server_certificate(client_identity: ClientIdentity) -> None:
+    certificate = client_identity.certificate
+    assert list(extension(certificate, x509.ExtendedKeyUsage)) == [ExtendedKeyUsageOID.CLIENT_AUTH]
+    assert list(extension(certificate, x509.SubjectAlternativeName)) == [
+        x509.UniformResourceIdentifier(f"urn:virshmanager:server:{client_identity.server_id}")
+    ]
+    assert 6 * DAY < certificate.not_valid_after_utc - datetime.now(UTC) < 7 * DAY
+
+
+def test_private_files_are_private(client_identity: ClientIdentity) -> None:
+    folder = client_identity.file.parent
+    assert stat.S_IMODE(folder.stat().st_mode) == 0o700
+    assert {path.name for path in folder.iterdir()} >= {"ca.key", "ca.pem", "server.pem", "server_id"}
+    assert {stat.S_IMODE(path.stat().st_mode) for path in folder.iterdir()} == {0o600}
+
+
+def test_the_certificate_is_renewed_at_half_its_life(settings: Settings, tmp_path: Path) -> None:
+    settings.VIRSHMANAGER_HOME = tmp_path
+    begin = time.time()
+    first = trust.server_identity()
+    with time_machine.travel(begin + 3 * 86400):
+        assert trust.server_identity() is first
+    with time_machine.travel(begin + 4 * 86400):
+        renewed = trust.server_identity()
+        assert renewed.fingerprint != first.fingerprint
+        assert trust.server_identity() is renewed
+    assert renewed.server_id == first.server_id
+    assert renewed.authority.issued(renewed.certificate)
+
+
+def test_a_process_takes_what_another_renewed(client_identity: ClientIdentity) -> None:
+    folder, ca = client_identity.file.parent, client_identity.authority
+    with time_machine.travel(time.time() + 4 * 86400):
+        by_another = client.load(folder, ca)
+        assert trust.server_identity().fingerprint == by_another.fingerprint
+
+
+@pytest.mark.parametrize("content", [b"", b"garbage"])
+def test_a_damaged_certificate_is_replaced(client_identity: ClientIdentity, content: bytes) -> None:
+    client_identity.file.write_bytes(content)
+    found = client.load(client_identity.file.parent, client_identity.authority)
+    assert found.server_id == client_identity.server_id
+    found.owned_context()
+
+
+def test_threads_that_start_at_once_make_one_authority(tmp_path: Path) -> None:
+    folder = files.private_folder(tmp_path / "trust")
+    with ThreadPoolExecutor(16) as pool:
+        found = list(pool.map(lambda _: authority.load(folder), range(32)))
+    assert len({ca.spki for ca in found}) == 1
+    assert len({ca.pem for ca in found}) == 1
+    assert len(list(folder.iterdir())) == 2
+
+
+def test_processes_that_start_at_once_make_one_authority(tmp_path: Path) -> None:
+    program = (
+        "import sys, pathlib\n"
+        "from hosts.trust import authority, client\n"
+        "ca = authority.load(pathlib.Path(sys.argv[1]))\n"
+        "print(ca.certificate.serial_number, client.load(pathlib.Path(sys.argv[1]), ca).fingerprint)\n"
+    )
+    command = [sys.executable, "-c", program, str(files.private_folder(tmp_path / "trust"))]
+    running = [subprocess.Popen(command, stdout=subprocess.PIPE, text=True) for _ in range(4)]
+    told = {process.communicate(timeout=60)[0] for process in running}
+    assert [process.returncode for process in running] == [0] * 4
+    assert len(told) == 1
