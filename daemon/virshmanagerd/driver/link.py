@@ -131,8 +131,7 @@ class Link:
             if self._opening is not opening:
                 return
             self._opening = None
-            self.error = "libvirt accepts the connection and does not answer"
-            self._retry()
+            self._failed("libvirt accepts the connection and does not answer")
         if not opening.cancel():
             self._calls.lose(opening)
 
