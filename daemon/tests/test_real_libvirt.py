@@ -5,6 +5,7 @@ libvirtd runs in a mount namespace of its own: its folders lie in the test's.
 
 from __future__ import annotations
 
+import contextlib
 import os
 import shutil
 import signal
@@ -68,6 +69,7 @@ security_driver = "none"
 stdio_handler = "file"
 dynamic_ownership = 0
 remember_owner = 0
+namespaces = []
 """
 LIMITS = Limits(retry_first=0.1, retry_last=0.5)
 
@@ -101,10 +103,15 @@ class Libvirtd:
         self._process.send_signal(number)
 
     def kill(self) -> None:
-        if self._process is not None:
-            self._process.kill()
-            self._process.wait()
-            self._process = None
+        """End libvirtd without warning, and with it whatever it has started."""
+        if self._process is None:
+            return
+        namespace = mounts_of(self._process.pid)
+        self._process.kill()
+        self._process.wait()
+        self._process = None
+        if namespace != mounts_of(os.getpid()):
+            eventually(lambda: not kill_all_in(namespace))
 
     def virsh(self, *arguments: str) -> None:
         command = ["virsh", "--connect", self.uri, *arguments]
@@ -114,10 +121,23 @@ class Libvirtd:
         files = (self.home / "run/libvirt/qemu").glob("*.pid")
         return [int(file.read_text()) for file in files if file.stem != "driver"]
 
-    def remove(self) -> None:
-        for guest in self.guests():
-            os.kill(guest, signal.SIGKILL)
-        self.kill()
+
+def mounts_of(pid: int) -> str | None:
+    """The name of a process's mount namespace; None when the process has ended."""
+    try:
+        return os.readlink(f"/proc/{pid}/ns/mnt")  # noqa: PTH115 - a name, not a path
+    except OSError:
+        return None
+
+
+def kill_all_in(namespace: str | None) -> list[int]:
+    """Kill the processes of a mount namespace; return those that were still there."""
+    pids = [int(entry.name) for entry in Path("/proc").iterdir() if entry.name.isdecimal()]
+    found = [pid for pid in pids if namespace is not None and mounts_of(pid) == namespace]
+    for pid in found:
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(pid, signal.SIGKILL)
+    return found
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -143,7 +163,7 @@ def libvirtd(tmp_path: Path, cache: Path) -> Iterator[Libvirtd]:
     try:
         yield libvirtd
     finally:
-        libvirtd.remove()
+        libvirtd.kill()
 
 
 def fail() -> None:
