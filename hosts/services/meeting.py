@@ -9,7 +9,7 @@ from ..identify import API_VERSION, Identity
 from ..models import Host
 from . import enrolling
 from .quarantine import is_quarantined, quarantine
-from .records import announce, record_proof, set_problem
+from .records import announce, note_address, record_proof, set_problem
 from .refreshing import refresh
 
 
@@ -83,22 +83,27 @@ def _meet_owned(host: Host, ip: str, port: int, identity: Identity) -> str:
         if elsewhere and _boot_id(host, host.address, host.port) is not None:
             return _mark_duplicate(host, ip)
         return _lose(host, ip, port, identity)
-    if elsewhere and _is_copy(host, ip, port):
+    if elsewhere and not _settle(host, ip, port):
         return _mark_duplicate(host, ip)
-    record_proof(host, ip, port)
+    if not elsewhere:
+        record_proof(host, ip, port)
     return refresh(host).problem or Trust.OWNED
 
 
-def _is_copy(host: Host, ip: str, port: int) -> bool:
-    """Whether two machines answer to this identity at once: here, and at the address known so far.
+def _settle(host: Host, ip: str, port: int) -> bool:
+    """Choose the address of an owned host that showed elsewhere; False when two machines answer to it.
 
-    Another boot id alone is a restart; the same boot id at both is one host with two addresses.
+    Silence at the address known so far is a move. An answer there with the same boot id is one host with two
+    addresses, and it keeps the one it has; with another boot id it is a copy.
     """
-    here = _boot_id(host, ip, port)
-    if here is None or here == host.boot_id:
+    here, there = _boot_id(host, ip, port), _boot_id(host, host.address, host.port)
+    if there is None:
+        record_proof(host, ip, port)
+    elif here is None or here == there:
+        note_address(host, ip, port)
+    else:
         return False
-    there = _boot_id(host, host.address, host.port)
-    return there is not None and there != here
+    return True
 
 
 def _boot_id(host: Host, ip: str, port: int) -> str | None:

@@ -1,7 +1,5 @@
 """Writing what was learned of a host, and telling those who look at it."""
 
-from datetime import datetime
-
 from django.utils import timezone
 
 from ..errors import sentence
@@ -30,10 +28,17 @@ def set_problem(host: Host, problem: str, reason: str = "") -> None:
     record(host, problem=problem, reason=reason or (sentence(problem) if problem else ""))
 
 
-def record_proof(host: Host, ip: str, port: int, *, now: datetime | None = None) -> None:
-    """The host proved its identity here: this is its address now, and no other host's."""
-    now = now or timezone.now()
-    HostAddress.objects.update_or_create(ip=ip, port=port, defaults={"host": host, "proved_at": now})
+def note_address(host: Host, ip: str, port: int) -> None:
+    """The host proved its identity here: the address is its own, and no other host's."""
+    HostAddress.objects.update_or_create(
+        ip=ip, port=port, defaults={"host": host, "proved_at": timezone.now()}
+    )
+
+
+def record_proof(host: Host, ip: str, port: int) -> None:
+    """The host proved its identity here, and is spoken to here from now on."""
+    now = timezone.now()
+    note_address(host, ip, port)
     moved = record(host, address=ip, port=port)
     if host.missed_probes and not moved:
         announce(host)

@@ -156,6 +156,7 @@ def test_two_addresses_of_one_machine_are_one_host(run: Run, machine: Machine, t
     first, second = run(machine, running.ip, running.port), run(machine, "127.0.0.4")
     for met in (meet(second), meet(first), meet(second)):
         assert met.outcome == "owned"
+        assert Host.objects.get().address == running.ip
     assert Host.objects.get().addresses.count() == 2
 
 

@@ -9,8 +9,7 @@ from pytest_django import DjangoCaptureOnCommitCallbacks
 from hosts import services
 from hosts.choices import Trust
 from hosts.errors import BadInput, NotPossible, sentence
-from hosts.models import Host
-from hosts.services import quarantine
+from hosts.models import Host, QuarantinedKey
 
 from .factories import a_host
 
@@ -117,12 +116,12 @@ def test_a_stranger_is_quarantined_for_a_false_claim_alone() -> None:
 
     claimed = uuid4()
     for reason in ("not_tls", "owned_by_another", "too_slow"):
-        services.note_stranger("127.0.0.1", Stranger(reason))  # type: ignore[arg-type]
-    assert not quarantine.QuarantinedKey.objects.exists()
+        services.note_stranger("127.0.0.1", Stranger(reason))
+    assert not QuarantinedKey.objects.exists()
     owned = a_host(uuid=claimed)
     services.note_stranger("127.0.0.9", Stranger("identity_mismatch", "ab" * 32, claimed))
     services.note_stranger("127.0.0.9", Stranger("identity_mismatch", "ab" * 32, claimed))
-    key = quarantine.QuarantinedKey.objects.get()
+    key = QuarantinedKey.objects.get()
     assert (key.claimed_uuid, key.problem) == (claimed, "identity_mismatch")
     owned.refresh_from_db()
     assert (owned.trust, owned.problem, owned.address) == (Trust.OWNED, "", "127.0.0.1")
