@@ -1,5 +1,7 @@
 from django.db.models import QuerySet
 from django_filters.rest_framework import ModelChoiceFilter, MultipleChoiceFilter, NumberFilter
+from drf_spectacular.types import OpenApiTypes
+from drf_spectacular.utils import extend_schema_field
 
 from access.searching import SearchFilterSet
 from hosts.models import Host
@@ -28,6 +30,7 @@ class CrawlFilter(SearchFilterSet):
     state = MultipleChoiceFilter(choices=CrawlState.choices, distinct=False)
 
 
+@extend_schema_field(OpenApiTypes.INT)
 class HostRangeFilter(ModelChoiceFilter):
     """`range` of lists of hosts: those with an address that answered in this range."""
 

@@ -24,6 +24,13 @@ def whole_number(name: str, default: int, low: int, high: int) -> int:
     return int(text)
 
 
+def log_level() -> str:
+    text = str(env.str("VIRSHMANAGER_LOG_LEVEL", default="INFO")).upper()
+    if text not in {"DEBUG", "INFO", "WARNING", "ERROR"}:
+        raise ImproperlyConfigured(f"VIRSHMANAGER_LOG_LEVEL must be DEBUG, INFO, WARNING or ERROR, not {text!r}.")
+    return text
+
+
 def listen_address() -> str:
     text = env.str("VIRSHMANAGER_LISTEN", default="127.0.0.1")
     try:
@@ -102,6 +109,7 @@ MIDDLEWARE = [
     "django.middleware.clickjacking.XFrameOptionsMiddleware",
     "allauth.account.middleware.AccountMiddleware",
     "django_htmx.middleware.HtmxMiddleware",
+    "virshmanager.idempotency.IdempotencyMiddleware",
 ]
 
 ROOT_URLCONF = "virshmanager.urls"
@@ -126,19 +134,19 @@ TEMPLATES = [
 def database() -> dict[str, object]:
     """SQLite in WAL mode by default; a write waits for its turn up to 20 s before it gives up."""
     default = "sqlite:///" + quote(str(VIRSHMANAGER_HOME / "db.sqlite3"))
+    scheme = urlsplit(env.str("DATABASE_URL", default=default)).scheme
+    if scheme not in {"sqlite", "postgres", "postgresql"}:
+        raise ImproperlyConfigured("DATABASE_URL must start with sqlite:/// or postgresql://.")
     try:
         config: dict[str, object] = env.db_url("DATABASE_URL", default=default)
     except (ValueError, ImproperlyConfigured):
         raise ImproperlyConfigured("DATABASE_URL is not a database URL.") from None
-    engine = str(config.get("ENGINE", ""))
-    if engine.endswith("sqlite3"):
+    if scheme == "sqlite":
         config["OPTIONS"] = {
             "timeout": 20,
             "transaction_mode": "IMMEDIATE",
             "init_command": "PRAGMA journal_mode=WAL; PRAGMA synchronous=NORMAL;",
         }
-    elif not engine.endswith("postgresql"):
-        raise ImproperlyConfigured("DATABASE_URL must start with sqlite:/// or postgresql://.")
     return config
 
 
@@ -261,5 +269,5 @@ LOGGING = {
     "disable_existing_loggers": False,
     "formatters": {"plain": {"format": "{asctime} {levelname} {name}: {message}", "style": "{"}},
     "handlers": {"console": {"class": "logging.StreamHandler", "formatter": "plain"}},
-    "root": {"handlers": ["console"], "level": env.str("VIRSHMANAGER_LOG_LEVEL", default="INFO").upper()},
+    "root": {"handlers": ["console"], "level": log_level()},
 }

@@ -1,0 +1,84 @@
+"""A write that is sent again is done once."""
+
+import pytest
+from django.contrib.auth.models import User
+from django.core.cache import cache
+from django_redis import get_redis_connection
+from rest_framework.test import APIClient
+
+from access.services import create_token
+from discovery.models import Range
+
+pytestmark = pytest.mark.django_db
+
+BODY = {"cidr": "192.0.2.0/28"}
+
+
+@pytest.fixture(autouse=True)
+def nothing_is_kept(with_redis: None) -> None:
+    cache.clear()
+
+
+def post(client: APIClient, body: dict[str, object], key: str = "a", path: str = "/api/ranges/"):  # noqa: ANN201
+    return client.post(path, body, format="json", HTTP_IDEMPOTENCY_KEY=key)
+
+
+def test_a_key_that_is_too_long_is_refused(api: APIClient) -> None:
+    assert post(api, BODY, "x" * 256).status_code == 400
+    assert not Range.objects.exists()
+
+
+def test_a_key_used_for_another_request_is_refused(api: APIClient) -> None:
+    post(api, BODY)
+    answer = post(api, {"cidr": "192.0.2.16/28"})
+    assert (answer.status_code, answer.json()["type"]) == (422, "idempotency_key_reused")
+    answer = post(api, BODY, path="/api/tokens/")
+    assert answer.status_code == 422
+
+
+def test_a_request_that_still_runs_is_refused(api: APIClient, monkeypatch: pytest.MonkeyPatch) -> None:
+    repeated = []
+
+    def in_the_middle(**fields: object) -> Range:
+        repeated.append(post(api, BODY))
+        return Range.objects.create(cidr=fields["cidr"])
+
+    monkeypatch.setattr("discovery.services.create_range", in_the_middle)
+    assert post(api, BODY).status_code == 201
+    assert (repeated[0].status_code, repeated[0].json()["type"]) == (409, "request_running")
+
+
+def test_what_was_refused_may_be_tried_again(api: APIClient) -> None:
+    assert post(api, {"cidr": "nonsense"}).status_code == 400
+    assert post(api, BODY).status_code == 201
+
+
+def test_a_repeated_request_is_answered_again_and_done_once(api: APIClient) -> None:
+    first, second = post(api, BODY), post(api, BODY)
+    assert first.status_code == second.status_code == 201
+    assert first.json() == second.json()
+    assert second["Idempotent-Replayed"] == "true"
+    assert Range.objects.count() == 1
+
+
+def test_keys_of_different_callers_do_not_meet(api: APIClient, ada: User) -> None:
+    _, text = create_token(user=ada, name="other")
+    other = APIClient()
+    other.credentials(HTTP_AUTHORIZATION=f"Token {text}")
+    post(api, {"label": "one"}, path="/api/join-keys/")
+    second = post(other, {"label": "one"}, path="/api/join-keys/")
+    assert (second.status_code, "Idempotent-Replayed" in second) == (201, False)
+
+
+def test_a_secret_is_not_kept_in_clear(api: APIClient) -> None:
+    secret = post(api, {}, path="/api/join-keys/").json()["join"]["secret"]
+    redis = get_redis_connection()
+    kept = [redis.get(name) for name in redis.scan_iter("*idempotency*")]
+    assert kept
+    assert not any(secret.encode() in value for value in kept)
+
+
+def test_without_redis_a_write_with_a_key_is_not_done(api: APIClient, no_redis: None) -> None:
+    answer = post(api, BODY)
+    assert (answer.status_code, answer.json()["type"]) == (503, "redis_unavailable")
+    assert not Range.objects.exists()

@@ -1,0 +1,61 @@
+"""A mistake in a setting stops the start with one clear line."""
+
+import os
+import stat
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from django.conf import settings
+
+
+def manage(home: Path, *command: str, **variables: str) -> "subprocess.CompletedProcess[str]":
+    environment = {"PATH": os.environ["PATH"], "VIRSHMANAGER_HOME": str(home)} | variables
+    return subprocess.run(
+        [sys.executable, "manage.py", *command],
+        cwd=settings.BASE_DIR, env=environment, capture_output=True, text=True, timeout=60, check=False,
+    )  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("VIRSHMANAGER_PORT", "http"),
+        ("VIRSHMANAGER_PORT", "65536"),
+        ("VIRSHMANAGER_PORT", "-1"),
+        ("VIRSHMANAGER_LISTEN", "localhost"),
+        ("VIRSHMANAGER_LISTEN", "0.0.0.0"),  # noqa: S104 -- that is what must be refused
+        ("VIRSHMANAGER_URL", "http://manager.example"),
+        ("VIRSHMANAGER_URL", "manager.example"),
+        ("VIRSHMANAGER_LOG_LEVEL", "LOUD"),
+        ("VIRSHMANAGER_HOME", "/proc/nowhere"),
+        ("DATABASE_URL", "mysql://localhost/x"),
+        ("DATABASE_URL", "nonsense"),
+        ("DATABASE_URL", "postgresql://user:password@host:port/name"),
+        ("REDIS_URL", "http://localhost"),
+    ],
+)
+def test_a_mistake_is_told_in_one_line(tmp_path: Path, name: str, value: str) -> None:
+    ended = manage(tmp_path, "check", **{name: value})
+    assert ended.returncode != 0
+    assert len(ended.stderr.strip().splitlines()) == 1, ended.stderr
+    assert ended.stderr.startswith("virshmanager: ")
+    assert name in ended.stderr or value in ended.stderr
+
+
+def test_a_fresh_folder_is_private_and_keeps_its_secret(tmp_path: Path) -> None:
+    home = tmp_path / "state"
+    assert manage(home, "check").returncode == 0
+    secret = (home / "secret_key").read_text()
+    assert stat.S_IMODE(home.stat().st_mode) == 0o700
+    assert stat.S_IMODE((home / "secret_key").stat().st_mode) == 0o600
+    assert manage(home, "check").returncode == 0
+    assert (home / "secret_key").read_text() == secret
+
+
+def test_with_a_tls_proxy_the_cookies_are_secure(tmp_path: Path) -> None:
+    shown = manage(tmp_path, "diffsettings", VIRSHMANAGER_URL="https://manager.example", VIRSHMANAGER_LISTEN="0.0.0.0")  # noqa: S104
+    assert "SESSION_COOKIE_SECURE = True" in shown.stdout
+    assert "SECURE_HSTS_SECONDS = 31536000" in shown.stdout
+    assert "'manager.example'" in shown.stdout
