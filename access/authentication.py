@@ -1,8 +1,10 @@
 """API tokens: `Authorization: Token ...`."""
 
-from datetime import timedelta
+import logging
+from datetime import datetime, timedelta
 
 from django.contrib.auth.models import User
+from django.db import OperationalError
 from django.db.models import Q
 from django.utils import timezone
 from knox.auth import TokenAuthentication as KnoxTokenAuthentication
@@ -11,6 +13,8 @@ from rest_framework.exceptions import AuthenticationFailed
 from .models import ApiToken
 
 LAST_USE_IS_KEPT_EVERY = timedelta(minutes=1)
+
+logger = logging.getLogger(__name__)
 
 
 class TokenAuthentication(KnoxTokenAuthentication):  # type: ignore[misc]
@@ -25,6 +29,14 @@ class TokenAuthentication(KnoxTokenAuthentication):  # type: ignore[misc]
         user, found = super().validate_user(auth_token)
         now = timezone.now()
         if found.last_used_at is None or found.last_used_at < now - LAST_USE_IS_KEPT_EVERY:
-            due = Q(last_used_at__isnull=True) | Q(last_used_at__lt=now - LAST_USE_IS_KEPT_EVERY)
-            ApiToken.objects.filter(due, pk=found.pk).update(last_used_at=now)
+            self._note_use(found, now)
         return user, found
+
+    @staticmethod
+    def _note_use(token: ApiToken, now: datetime) -> None:
+        due = Q(last_used_at__isnull=True) | Q(last_used_at__lt=now - LAST_USE_IS_KEPT_EVERY)
+        try:
+            ApiToken.objects.filter(due, pk=token.pk).update(last_used_at=now)
+        except OperationalError as error:
+            # A database that cannot be written now must not refuse a read.
+            logger.warning("The use of token %s was not noted: %s", token.pk, error)

@@ -11,7 +11,7 @@ urlpatterns = [
     path("password/change/", views.password_change, name="account_change_password"),
     path("reauthenticate/", views.reauthenticate, name="account_reauthenticate"),
     path("tokens/", pages.tokens, name="tokens"),
-    path("tokens/create/", pages.create_token, name="token-create"),
-    path("tokens/<int:pk>/delete/", pages.delete_token, name="token-delete"),
+    path("tokens/create/", pages.create_token, name="create-token"),
+    path("tokens/<int:pk>/delete/", pages.delete_token, name="delete-token"),
     path("setup/<str:secret>/", pages.setup, name="setup"),
 ]

@@ -9,7 +9,7 @@ from access.looking import LookingAdmin
 
 from . import services
 from .choices import Phase
-from .errors import CrawlRunning
+from .errors import DiscoveryError
 from .models import Address, Chunk, Crawl, Range
 
 
@@ -35,8 +35,8 @@ class RangeAdmin(LookingAdmin):
             try:
                 services.request_crawl(range_, phase)
                 self.message_user(request, _("A crawl of %(range)s was requested.") % {"range": range_})
-            except CrawlRunning as running:
-                self.message_user(request, f"{range_}: {running}", messages.WARNING)
+            except DiscoveryError as refusal:
+                self.message_user(request, f"{range_}: {refusal}", messages.WARNING)
 
 
 @admin.register(Crawl)

@@ -1,6 +1,6 @@
 """`Idempotency-Key`: a write of the API that is sent again is answered again, and done once.
 
-What was answered is kept for a day in Redis, encrypted with what only the caller has, since it may hold a secret.
+What was answered is kept for a day in Redis, encrypted with what only the caller has: it may hold a secret.
 """
 
 import base64

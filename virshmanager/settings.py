@@ -27,7 +27,9 @@ def whole_number(name: str, default: int, low: int, high: int) -> int:
 def log_level() -> str:
     text = str(env.str("VIRSHMANAGER_LOG_LEVEL", default="INFO")).upper()
     if text not in {"DEBUG", "INFO", "WARNING", "ERROR"}:
-        raise ImproperlyConfigured(f"VIRSHMANAGER_LOG_LEVEL must be DEBUG, INFO, WARNING or ERROR, not {text!r}.")
+        raise ImproperlyConfigured(
+            f"VIRSHMANAGER_LOG_LEVEL must be DEBUG, INFO, WARNING or ERROR, not {text!r}."
+        )
     return text
 
 

@@ -1,5 +1,8 @@
 """A write that is sent again is done once."""
 
+from collections.abc import Mapping
+from typing import Any
+
 import pytest
 from django.contrib.auth.models import User
 from django.core.cache import cache
@@ -8,6 +11,9 @@ from rest_framework.test import APIClient
 
 from access.services import create_token
 from discovery.models import Range
+
+# What the test client answers: a response of Django with `json()`.
+Response = Any
 
 pytestmark = pytest.mark.django_db
 
@@ -19,7 +25,9 @@ def nothing_is_kept(with_redis: None) -> None:
     cache.clear()
 
 
-def post(client: APIClient, body: dict[str, object], key: str = "a", path: str = "/api/ranges/"):  # noqa: ANN201
+def post(
+    client: APIClient, body: Mapping[str, object], key: str = "a", path: str = "/api/ranges/"
+) -> Response:
     return client.post(path, body, format="json", HTTP_IDEMPOTENCY_KEY=key)
 
 
@@ -39,9 +47,9 @@ def test_a_key_used_for_another_request_is_refused(api: APIClient) -> None:
 def test_a_request_that_still_runs_is_refused(api: APIClient, monkeypatch: pytest.MonkeyPatch) -> None:
     repeated = []
 
-    def in_the_middle(**fields: object) -> Range:
+    def in_the_middle(cidr: str, **_: object) -> Range:
         repeated.append(post(api, BODY))
-        return Range.objects.create(cidr=fields["cidr"])
+        return Range.objects.create(cidr=cidr)
 
     monkeypatch.setattr("discovery.services.create_range", in_the_middle)
     assert post(api, BODY).status_code == 201

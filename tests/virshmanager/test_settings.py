@@ -55,7 +55,9 @@ def test_a_fresh_folder_is_private_and_keeps_its_secret(tmp_path: Path) -> None:
 
 
 def test_with_a_tls_proxy_the_cookies_are_secure(tmp_path: Path) -> None:
-    shown = manage(tmp_path, "diffsettings", VIRSHMANAGER_URL="https://manager.example", VIRSHMANAGER_LISTEN="0.0.0.0")  # noqa: S104
+    shown = manage(
+        tmp_path, "diffsettings", VIRSHMANAGER_URL="https://manager.example", VIRSHMANAGER_LISTEN="192.0.2.1"
+    )
     assert "SESSION_COOKIE_SECURE = True" in shown.stdout
     assert "SECURE_HSTS_SECONDS = 31536000" in shown.stdout
     assert "'manager.example'" in shown.stdout
