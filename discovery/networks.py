@@ -22,7 +22,7 @@ LIMITED_BROADCAST = ipaddress.IPv4Network("255.255.255.255/32")
 
 
 def parse_network(text: object, field: str = "cidr") -> Network:
-    """Return the network that `text` writes in CIDR. Raises BadRange, which names the block if host bits are set."""
+    """Return the network that `text` writes in CIDR. Raises BadRange; host bits are not guessed away."""
     if not isinstance(text, str) or len(text) > LONGEST_TEXT:
         raise BadRange(field, _("Write a network as CIDR, for example 192.0.2.0/24."))
     cleaned = text.strip()
@@ -42,14 +42,14 @@ def parse_network(text: object, field: str = "cidr") -> Network:
 
 
 def parse_range(text: object) -> Network:
-    """Return the network of a range. Raises BadRange, or RangeTooLarge when it has more than 65,536 addresses."""
+    """Return the network of a range. Raises BadRange, or RangeTooLarge above 65,536 addresses."""
     network = parse_network(text)
     shortest = SHORTEST_PREFIX[network.version]
     if network.prefixlen < shortest:
         raise RangeTooLarge(
             "cidr",
             _(
-                "%(network)s is too large: a range is at most a /%(prefix)s of IPv%(version)s (65,536 addresses)."
+                "%(network)s is too large: a range is at most a /%(prefix)s of IPv%(version)s."
             )
             % {"network": network, "prefix": shortest, "version": network.version},
         )
@@ -143,4 +143,4 @@ class AddressSet:
         """Return the fewest networks that hold exactly these addresses."""
         make: type[IP] = ipaddress.IPv4Address if self.version == 4 else ipaddress.IPv6Address  # noqa: PLR2004
         for low, high in self.spans:
-            yield from ipaddress.summarize_address_range(make(low), make(high))  # type: ignore[type-var]
+            yield from ipaddress.summarize_address_range(make(low), make(high))

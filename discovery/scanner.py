@@ -1,14 +1,15 @@
 """The only gate to nmap. Targets are rendered from `ipaddress`, ports are integers, arguments are constants.
 
-nmap reads its targets from standard input and writes XML into memory (memfd_create(2)), so nothing that a person typed
-is ever part of a command line, and nothing touches the disk. python-nmap finds the program and reads the XML.
-`PortScanner.scan` itself is not used: it splits its target text as a shell does ("10.0.0.1 --script=x" becomes an
+nmap reads its targets from standard input and writes XML into memory (memfd_create(2)), so nothing that a
+person typed is ever part of a command line, and nothing touches the disk. python-nmap reads the XML. Its
+`PortScanner.scan` is not used: it splits its target text as a shell does ("10.0.0.1 --script=x" becomes an
 option), and hides the process, so that a scan could not be cancelled.
 """
 
 import ipaddress
 import os
 import re
+import shutil
 import signal
 import socket
 import subprocess
@@ -25,13 +26,13 @@ Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 
 # setpriv(1): nmap dies with the thread that started it, also when that is killed.
 COMMAND: Final = ("setpriv", "--pdeathsig", "KILL", "--", "nmap")
-# nmap(1). -n: no DNS. -v: down hosts and the number of packets are told. One retry: an address that loses both
-# packets is seen by the next crawl, and one missed answer removes nothing.
+# nmap(1). -n: no DNS. -v: it tells how many packets it sent. One retry: an address that loses both packets
+# is seen by the next crawl, and one missed answer removes nothing.
 COMMON: Final = ("-n", "-v", "-T5", "--max-retries", "1", "--min-hostgroup", "4096", "-iL", "-")
 # By frames where the link is Ethernet: with raw IP the kernel asks ARP once more for each host, and the 1,024
 # neighbours that it remembers (gc_thresh3) are not enough for a dense segment: it drops the rest unsent.
 PRIVILEGED: Final = ("--privileged", "-sS", "--send-eth", "-PE")
-# Without raw sockets presence is asked by connecting: to the port, and to the two that nmap itself would take.
+# Without raw sockets presence is asked by connecting: to our port, and to the two that nmap itself takes.
 UNPRIVILEGED: Final = ("--unprivileged", "-sT")
 UNPRIVILEGED_KNOCKS: Final = (80, 443)
 UNCAPPED_MIN_RATE: Final = 20_000
@@ -50,7 +51,7 @@ CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f]+")
 class Sweep:
     """What answered, by address as an integer.
 
-    `open`: our port is open. `closed`: the host refused it. `filtered`: the host is up, the port gave no answer.
+    `open`: our port is open. `closed`: the host refused it. `filtered`: the host is up, the port is silent.
     `packets_sent` counts raw packets; connect scans, whose packets the kernel sends, count none.
     """
 
@@ -65,15 +66,18 @@ NOTHING: Final = Sweep(frozenset(), frozenset(), frozenset(), 0)
 
 @dataclass(frozen=True)
 class Output:
-    """What nmap wrote. Reading it takes time, so it may be done elsewhere, while the next nmap runs."""
+    """What nmap wrote; None when it had nothing to do.
 
-    xml: bytes
+    Reading it takes time, so it may be done elsewhere, while the next nmap runs.
+    """
+
+    xml: bytes | None
     packets_sent: int
     port: int
 
     def read(self) -> Sweep:
         """Raises ScanFailed when it cannot be understood."""
-        return _sweep(_read(self.xml), self.port, self.packets_sent) if self.xml else NOTHING
+        return NOTHING if self.xml is None else _sweep(_read(self.xml), self.port, self.packets_sent)
 
 
 def run(
@@ -90,7 +94,7 @@ def run(
     """
     targets = _checked(networks)
     if not targets:
-        return Output(b"", 0, port)
+        return Output(None, 0, port)
     xml, text = _run(
         [*COMMAND, *arguments(targets[0].version, port=port, max_rate=max_rate)],
         "".join(f"{network}\n" for network in targets).encode(),
@@ -106,7 +110,7 @@ def arguments(version: int, *, port: int, max_rate: int | None) -> list[str]:
     number = _whole(port, 1, 65535)
     rates = ["--min-rate", str(UNCAPPED_MIN_RATE)]
     if max_rate is not None:
-        # nmap's own congestion control would need minutes for silent networks: the rate is kept, not only capped.
+        # By nmap's own congestion control a silent network takes minutes: the rate is kept, not only capped.
         cap = _whole(max_rate, 1, 10_000_000)
         rates = ["--max-rate", str(cap), "--min-rate", str(min(cap, UNCAPPED_MIN_RATE))]
     family = ["-6"] if version == 6 else []  # noqa: PLR2004 -- the IP version
@@ -160,7 +164,8 @@ def _run(
     command: Sequence[str], targets: bytes, seconds: float, stopped: Callable[[], bool]
 ) -> tuple[bytes, bytes]:
     """Run nmap to its end. Returns its XML and its text."""
-    _reader()
+    if shutil.which("nmap") is None:
+        raise ScanFailed("nmap_missing")
     with (
         os.fdopen(os.memfd_create("targets"), "w+b") as given,
         os.fdopen(os.memfd_create("xml"), "rb") as xml,
@@ -233,7 +238,12 @@ def _sweep(result: dict[str, Any], port: int, packets_sent: int) -> Sweep:
                 by_state.get(state, by_state["filtered"]).add(int(ipaddress.ip_address(ip)))
     except (AttributeError, KeyError, TypeError, ValueError) as error:
         raise ScanFailed("nmap_garbage") from error
-    return Sweep(*map(frozenset, (by_state["open"], by_state["closed"], by_state["filtered"])), packets_sent)
+    return Sweep(
+        frozenset(by_state["open"]),
+        frozenset(by_state["closed"]),
+        frozenset(by_state["filtered"]),
+        packets_sent,
+    )
 
 
 def _clean(errors: bytes) -> str:

@@ -5,7 +5,7 @@ from .crawls import beat, cancel, reap, request_crawl
 from .own import OwnNetwork, own_networks
 from .ranges import create_range, may_dial, range_of, release_addresses, update_range
 from .schedule import request_due
-from .views import address_grid, cells, counts, counts_of
+from .views import address_grid, counts, counts_of
 
 __all__ = [
     "OwnNetwork",
@@ -13,7 +13,6 @@ __all__ = [
     "beat",
     "cancel",
     "carry",
-    "cells",
     "counts",
     "counts_of",
     "create_range",

@@ -1,7 +1,7 @@
 """Carrying a crawl: its chunks are claimed, scanned and stored, until none is left.
 
-While nmap scans one chunk, the answers of the chunk before are read and stored by a second thread. Several carriers
-may work on one crawl, also on other machines. Whatever ends a crawl early, what it has stored stays.
+While nmap scans one chunk, the answers of the chunk before are read and stored by a second thread. Several
+carriers may work on one crawl, also on other machines. Whatever ends a crawl early, what it stored stays.
 """
 
 import logging
@@ -40,8 +40,8 @@ PUBLISH_SECONDS = 0.5
 def carry(crawl: Crawl, *, on_progress: Progress | None = None, stop: threading.Event | None = None) -> Crawl:
     """Work on `crawl` until it ends, or until nothing of it is left to do here. Returns it as it is then.
 
-    What goes wrong ends the crawl as `failed`, with the reason in `problem`; it is raised only if it is a defect of
-    ours. `stop` ends it as failed, KeyboardInterrupt and SystemExit as `cancelled`; these two are raised again.
+    What goes wrong ends the crawl as `failed`, with the reason in `problem`; only a defect of ours is raised.
+    `stop` ends it as failed; KeyboardInterrupt and SystemExit as `cancelled`, and are raised again.
     """
     if begin(crawl):
         carrier = Carrier(crawl, on_progress, stop or threading.Event())

@@ -2,6 +2,7 @@
 
 import logging
 from datetime import datetime, timedelta
+from types import EllipsisType
 from typing import Any
 
 from celery import current_app
@@ -27,11 +28,9 @@ LOST_AFTER = timedelta(seconds=15)
 UNPICKED_AFTER = timedelta(seconds=60)
 KEPT = {Phase.PROBE: 20}
 KEPT_USUALLY = 100
-# A second carrier stores while the first one's nmap runs; more are of use only where no cap lets nmap run alone.
+# A second carrier stores while the first one's nmap runs; more are of use only where no cap holds nmap back.
 CARRIERS_CAPPED, CARRIERS_UNCAPPED = 2, 4
 CARRY_TASK = "discovery.tasks.carry"
-
-OF_THE_RANGE = object()
 
 
 def request_crawl(
@@ -39,18 +38,18 @@ def request_crawl(
     phase: str,
     *,
     port: int | None = None,
-    max_rate: int | None | object = OF_THE_RANGE,
+    max_rate: int | EllipsisType | None = ...,
     here: bool = False,
 ) -> Crawl:
     """Ask for a crawl. `port` and `max_rate` (None: no limit) default to those of the range.
 
-    Workers carry it, unless the caller will (`here`). Raises RangeDisabled, and CrawlRunning when the same phase runs
-    on the range: one whose process died does not count.
+    Workers carry it, unless the caller will (`here`). Raises RangeDisabled, and CrawlRunning when the same
+    phase runs on the range: one whose process died does not count.
     """
     if not range_.enabled:
         raise RangeDisabled
     reap(Q(range=range_, phase=phase))
-    rate = range_.max_rate if max_rate is OF_THE_RANGE else max_rate
+    rate = range_.max_rate if isinstance(max_rate, EllipsisType) else max_rate
     crawl = Crawl(range=range_, phase=phase, port=port or range_.port, max_rate=rate)
     if here:
         crawl.state, crawl.started_at = CrawlState.RUNNING, crawl.created_at

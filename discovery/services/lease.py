@@ -23,8 +23,8 @@ TURN_SECONDS = 0.1
 class RateLease:
     """Held while nmap runs for a capped range, by one process of all that share the Redis.
 
-    Without Redis a lock file in the state folder takes its place: it holds between the processes of this machine,
-    and those of other machines cannot work without Redis anyway.
+    Without Redis a lock file in the state folder takes its place: it holds between the processes of this
+    machine, and those of other machines cannot work without Redis anyway.
     """
 
     def __init__(self, range_id: int) -> None:
@@ -70,7 +70,7 @@ class RateLease:
             _release(lock)
 
     def _redis_lock(self, stopped: Callable[[], bool]) -> Lock:
-        lock = get_redis_connection().lock(
+        lock: Lock = get_redis_connection().lock(
             f"virshmanager:discovery:rate:{self._range_id}",
             timeout=LEASE_SECONDS,
             blocking=False,

@@ -1,4 +1,4 @@
-"""Who is behind the open ports: identified many at a time, and met by `hosts`, which enrols and lists them."""
+"""Who is behind the open ports: identified many at a time, and met by `hosts`, which enrols them."""
 
 from collections.abc import Callable, Iterable
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -59,7 +59,7 @@ def answer_of_stranger(stranger: Stranger) -> Answer:
 
 
 def in_thread(work: Callable[P, R], *args: P.args, **kwargs: P.kwargs) -> R:
-    """Call `work` in a thread of a pool, and give its database connection back: the thread does not live long."""
+    """Call `work` in a thread of a pool, and close its database connection: the thread ends unseen."""
     try:
         return work(*args, **kwargs)
     finally:

@@ -16,7 +16,7 @@ LARGEST_PREFIX, OFFERED_PREFIX = 16, 24
 
 
 class OwnNetwork(NamedTuple):
-    """`cidr` holds `address`, which `interface` has; a network larger than a /16 is offered as its /24 around it."""
+    """`cidr` holds `address`, which `interface` has. One above a /16 is offered as the /24 around it."""
 
     cidr: str
     address: str

@@ -24,7 +24,7 @@ PROBERS = 32
 
 
 class Probing:
-    """One probe of a range: of every host where it last proved itself, then of the other addresses that it had."""
+    """One probe of a range: of every host where it last proved itself, then of its other addresses."""
 
     def __init__(self, crawl: Crawl) -> None:
         self.range: Range = crawl.range
@@ -34,7 +34,7 @@ class Probing:
         self.hosts = _hosts_in(self.range)
 
     def probe_hosts(self, stopped: Callable[[], bool]) -> None:
-        """Probe all hosts, and store what that showed. One that hangs keeps one thread, and delays no other."""
+        """Probe all hosts, and store what that showed. One that hangs keeps one thread, and no other host."""
 
         def probe(host: Host) -> Answer | None:
             return None if stopped() else in_thread(_probe, host)

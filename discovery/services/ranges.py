@@ -1,7 +1,7 @@
 """Making and changing ranges, and which range an address belongs to: the narrowest that is enabled."""
 
 import ipaddress
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import Any, TypedDict, Unpack
 
 from django.db import IntegrityError, transaction
@@ -66,7 +66,10 @@ def create_range(
 
 
 def update_range(range_: Range, **changes: Unpack[RangeFields]) -> Range:
-    """Change a range; its block stays, since addresses belong to it. Switched off, its crawls end. Raises BadRange."""
+    """Change a range; its block stays, since addresses belong to it. Raises BadRange.
+
+    Once it is switched off, nothing in it is sent a packet: its crawls end.
+    """
     if str(parse_range(changes.pop("cidr", range_.cidr))) != range_.cidr:
         raise BadRange("cidr", _("The block of a range cannot change. Make another range."))
     _write(range_, **changes)
@@ -79,7 +82,7 @@ def update_range(range_: Range, **changes: Unpack[RangeFields]) -> Range:
 
 def _write(range_: Range, **fields: Any) -> None:
     """Check the fields that are given, and set them."""
-    checks = {
+    checks: dict[str, Callable[[Any], Any]] = {
         "label": lambda text: str(text).strip()[:MAX_LABEL],
         "port": lambda number: _whole("port", number, 1, MAX_PORT),
         "max_rate": lambda number: None if number is None else _whole("max_rate", number, 1, MAX_RATE),
@@ -134,8 +137,8 @@ def _hand_out(range_: Range, ranges: Iterable[Range]) -> None:
         Address.objects.filter(packed__range=bounds(shared)).exclude(range=owner).update(range=owner)
 
 
-def release_addresses(sender: type[Range], instance: Range, **_signal: object) -> None:
-    """Before a range is deleted: what a wider range covers too is handed to that. (Receiver of pre_delete.)"""
+def release_addresses(*, instance: Range, **_signal: object) -> None:
+    """Before a range is deleted, hand its addresses to a wider one. (Receiver of pre_delete.)"""
     _hand_out(instance, Range.objects.enabled().exclude(pk=instance.pk))
     publish("range.changed", instance.pk, FLEET, CRAWLS)
 

@@ -1,4 +1,4 @@
-"""What is due: each phase of each enabled range has its period, and begins one period after the range was made."""
+"""What is due: each phase of each enabled range has its period, the first one after the range was made."""
 
 import random
 from datetime import datetime, timedelta

@@ -1,8 +1,8 @@
 """From what nmap saw to what is known: addresses that appear, change, fall silent or vanish.
 
-Only answers are evidence: an open port is asked who it is, a refused one is no hypervisor's any more. Silence is
-counted, in full crawls alone, since a busy network loses packets: two in a row drop an address that is no hypervisor's.
-A hypervisor's address becomes `other` once its host is offline, or proved itself elsewhere.
+Only answers are evidence: an open port is asked who it is, a refused one is no hypervisor's any more. Silence
+is counted, in full crawls alone, since a busy network loses packets: two in a row drop an address that is no
+hypervisor's. A hypervisor's address becomes `other` once its host is offline, or proved itself elsewhere.
 """
 
 from collections.abc import Callable, Collection, Iterable
@@ -20,7 +20,7 @@ from ..models import Address, Crawl
 from ..networks import AddressSet, ip_of, number_of, pack
 from ..scanner import Sweep
 from .meeting import PASSING, meet_all
-from .records import Answer, Changes, fall, row_of, rows_with, upsert
+from .records import Answer, Changes, fall, insert_others, row_of, rows_with, upsert
 
 SILENT_CRAWLS_TO_DROP = 2
 MET_AT_ONCE = 256
@@ -72,10 +72,8 @@ class Settlement:
             self._store_answers({ips[ip]: answer for ip, answer in answers.items()})
 
     def _store_newcomers(self, numbers: Collection[int]) -> None:
-        # Another phase may find the same address at the same time: whoever comes second adds nothing.
-        Address.objects.bulk_create(
-            (self._row(number, Answer(Kind.OTHER)) for number in sorted(numbers)), ignore_conflicts=True
-        )
+        version = self.targets.version
+        insert_others(self.crawl.range_id, (ip_of(number, version) for number in sorted(numbers)), self.now)
         self.changes.appeared += len(numbers)
 
     def _store_answers(self, answers: dict[int, Answer]) -> None:
@@ -90,7 +88,9 @@ class Settlement:
         upsert(rows)
 
     def _store_silence(self, silent: Iterable[Known]) -> None:
-        dropped, fallen, rest = [], [], []
+        dropped: list[int] = []
+        fallen: list[int] = []
+        rest: list[int] = []
         for row in silent:
             if row.kind == Kind.HYPERVISOR:
                 (rest if row.alive else fallen).append(row.pk)

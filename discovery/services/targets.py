@@ -1,4 +1,4 @@
-"""Which addresses a phase asks, and in which chunks. What is excluded, or another range's, is never among them."""
+"""Which addresses a phase asks, and in which chunks; never one that is excluded, or another range's."""
 
 import ipaddress
 from collections.abc import Iterable, Iterator
@@ -11,7 +11,7 @@ CHUNK_PREFIX = {4: 20, 6: 116}
 
 
 def own_addresses(range_: Range, enabled: Iterable[Range] | None = None) -> AddressSet:
-    """Return the addresses that belong to `range_`: without those of narrower ranges, and those that any excludes.
+    """Return the addresses of `range_` that belong to no narrower range, and that no range excludes.
 
     `enabled` spares the query for the enabled ranges.
     """
@@ -38,7 +38,7 @@ def targets(range_: Range, phase: str, network: Network) -> AddressSet:
     return own.within(_numbers(quiet, network.version))
 
 
-def _numbers(packed: Iterable[bytes], version: int) -> AddressSet:
+def _numbers(packed: Iterable[bytes | memoryview], version: int) -> AddressSet:
     return AddressSet(((number, number) for number in map(number_of, packed)), version)
 
 

@@ -13,8 +13,6 @@ from .targets import own_addresses
 LETTERS = {Kind.HYPERVISOR: "h", Kind.FOREIGN: "f", Kind.OTHER: "o"}
 SILENT, LEFT_ALONE = ".", "x"
 
-Cell = tuple[int, str, int | None]
-
 
 def counts(range_: Range) -> dict[str, int]:
     """Return the numbers of `hypervisors`, `foreign`, `others` and `silent` addresses of a range."""
@@ -44,13 +42,6 @@ def _counted(by_kind: dict[str, int], asked: int) -> dict[str, int]:
         "others": by_kind.get(Kind.OTHER, 0),
         "silent": max(0, asked - answered),
     }
-
-
-def cells(range_: Range) -> list[Cell]:
-    """Return `(offset in the range, letter of its kind, id of its host or None)` of all that answered."""
-    first = int(range_.network.network_address)
-    rows = Address.objects.filter(range=range_).order_by().values_list("packed", "kind", "host_id")
-    return [(number_of(packed) - first, LETTERS[Kind(kind)], host_id) for packed, kind, host_id in rows]
 
 
 def address_grid(range_: Range) -> bytes:

@@ -1,4 +1,4 @@
-"""What `manage.py crawl` shows while it works: a bar on a terminal, plain lines elsewhere, nothing with --json."""
+"""What `manage.py crawl` shows: a bar on a terminal, plain lines elsewhere, nothing with --json."""
 
 import time
 from collections.abc import Iterable
@@ -23,7 +23,9 @@ class Screen:
 
     def __init__(self, out: IO[str], *, silent: bool) -> None:
         self._silent = silent
-        self._console = Console(file=out, quiet=silent, width=None if out.isatty() else PLAIN_WIDTH, markup=False)
+        self._console = Console(
+            file=out, quiet=silent, width=None if out.isatty() else PLAIN_WIDTH, markup=False
+        )
         self._bar = self._make_bar() if self._console.is_terminal and not silent else None
         self._task: TaskID | None = None
         self._said = 0.0

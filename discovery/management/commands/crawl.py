@@ -46,7 +46,7 @@ class Command(BaseCommand):
         ranges = self._ranges(options["cidrs"])
         # Rich writes lines in parts, and ends them itself.
         self.stdout.ending = ""
-        screen = Screen(cast(IO[str], self.stdout), silent=options["json"])
+        screen = Screen(cast("IO[str]", self.stdout), silent=options["json"])
         signal.signal(signal.SIGTERM, _interrupt)
         runs = Runs(screen, phase, rates)
         try:
@@ -66,7 +66,9 @@ class Command(BaseCommand):
 
     def _phase(self, word: str) -> str:
         if word not in PHASES:
-            raise CommandError(f"No such phase: {word!r}. Choose of {', '.join(PHASES)}.", returncode=WRONG_ARGUMENTS)
+            raise CommandError(
+                f"No such phase: {word!r}. Choose of {', '.join(PHASES)}.", returncode=WRONG_ARGUMENTS
+            )
         return PHASES[word]
 
     def _for_this_run(self, port: int | None, max_rate: int | None) -> dict[str, int]:
@@ -74,14 +76,18 @@ class Command(BaseCommand):
         for name, (value, most) in limits.items():
             if value is not None and not 1 <= value <= most:
                 option = name.replace("_", "-")
-                raise CommandError(f"--{option} must be from 1 to {most}, not {value}.", returncode=WRONG_ARGUMENTS)
+                raise CommandError(
+                    f"--{option} must be from 1 to {most}, not {value}.", returncode=WRONG_ARGUMENTS
+                )
         return {name: value for name, (value, _most) in limits.items() if value is not None}
 
     def _ranges(self, cidrs: list[str]) -> list[Range]:
         try:
             # All are checked before one is made.
             wanted = list(dict.fromkeys(str(parse_range(cidr)) for cidr in cidrs))
-            ranges = [Range.objects.filter(cidr=cidr).first() or services.create_range(cidr=cidr) for cidr in wanted]
+            ranges = [
+                Range.objects.filter(cidr=cidr).first() or services.create_range(cidr=cidr) for cidr in wanted
+            ]
         except BadRange as error:
             raise CommandError(str(error), returncode=WRONG_ARGUMENTS) from error
         except DatabaseError as error:
@@ -90,7 +96,9 @@ class Command(BaseCommand):
 
     def _report(self, screen: Screen, crawls: list[Crawl], *, as_json: bool) -> None:
         if as_json:
-            self.stdout.write(json.dumps(CrawlSerializer(crawls, many=True).data, indent=2, default=str) + "\n")
+            self.stdout.write(
+                json.dumps(CrawlSerializer(crawls, many=True).data, indent=2, default=str) + "\n"
+            )
         elif crawls:
             screen.table(crawls)
         else:
@@ -109,7 +117,7 @@ class Runs:
         self._keys: list[int] = []
 
     def run(self, range_: Range) -> None:
-        """Crawl one range to its end. What fails is noted, and does not keep the next range from being crawled."""
+        """Crawl one range to its end. What fails is noted, and the next range is crawled all the same."""
         try:
             crawl = services.request_crawl(range_, self._phase, here=True, **self._for_this_run)
         except DiscoveryError as error:
