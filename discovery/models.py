@@ -44,12 +44,16 @@ class Range(models.Model):
     cidr = models.CharField("CIDR", max_length=49, unique=True)
     label = models.CharField(max_length=100, blank=True)
     port = models.PositiveIntegerField(default=DAEMON_PORT)
-    excluded = models.JSONField(default=list, blank=True, help_text="Addresses and CIDR blocks that are left alone.")
+    excluded = models.JSONField(
+        default=list, blank=True, help_text="Addresses and CIDR blocks that are left alone."
+    )
     max_rate = models.PositiveIntegerField(
         null=True, blank=True, default=DEFAULT_MAX_RATE, help_text="Packets per second; empty: no limit."
     )
     enabled = models.BooleanField(default=True)
-    schedule = models.JSONField(default=default_schedule, help_text="Seconds between crawls by phase; null: off.")
+    schedule = models.JSONField(
+        default=default_schedule, help_text="Seconds between crawls by phase; null: off."
+    )
     created_at = models.DateTimeField(default=timezone.now)
 
     objects = RangeQuerySet.as_manager()
@@ -76,11 +80,15 @@ class Address(models.Model):
     ip = models.GenericIPAddressField(unique=True)
     packed = models.BinaryField(max_length=16, editable=False)
     kind = models.CharField(max_length=10, choices=Kind)
-    reason = models.CharField(max_length=40, blank=True, help_text="Why it is of this kind, as a stable word.")
+    reason = models.CharField(
+        max_length=40, blank=True, help_text="Why it is of this kind, as a stable word."
+    )
     host = models.ForeignKey(Host, models.SET_NULL, null=True, blank=True, related_name="+")
     first_seen = models.DateTimeField(default=timezone.now)
     last_seen = models.DateTimeField(default=timezone.now)
-    silent_crawls = models.PositiveIntegerField(default=0, help_text="Full crawls in a row that had no answer.")
+    silent_crawls = models.PositiveIntegerField(
+        default=0, help_text="Full crawls in a row that had no answer."
+    )
 
     class Meta:
         ordering = ["packed"]
@@ -122,7 +130,9 @@ class Crawl(models.Model):
         ordering = ["-id"]
         constraints = [
             models.UniqueConstraint(
-                fields=["range", "phase"], condition=Q(state__in=ACTIVE_STATES), name="one_active_crawl_per_phase"
+                fields=["range", "phase"],
+                condition=Q(state__in=ACTIVE_STATES),
+                name="one_active_crawl_per_phase",
             )
         ]
 
