@@ -17,6 +17,7 @@ Response = Any
 
 pytestmark = pytest.mark.django_db
 
+RANGES = "/api/ranges/"
 BODY = {"cidr": "192.0.2.0/28"}
 
 
