@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import contextlib
+import socket
 import ssl
 import threading
 import time
 from typing import Any
 from unittest import mock
 
+import keyupdates
 import pytest
 from authority import Authority
 from doors import WELL_KNOWN, Host, World, until
@@ -125,6 +127,34 @@ def test_one_byte_records_hold_up_nobody(world: World, monkeypatch: pytest.Monke
         gate.set()
         assert crumbs.recv(12) == whole.recv(12) == b"HTTP/1.1 404"
     assert answered == ["/whole", "/crumbs"]
+
+
+@pytest.mark.parametrize("ask", [False, True])
+def test_key_updates_hold_up_nobody(world: World, *, ask: bool) -> None:
+    """OpenSSL on the socket would work on them for as long as they come."""
+    host = world.host()
+    sock, secret = keyupdates.connect(host.plain(), host.context(), host.directory / "keys")
+    flood = keyupdates.records(secret, 40_000, ask=ask)
+    with sock, pytest.raises(ConnectionError):  # an end that was read would be no error
+        _send_to_the_end(sock, flood)
+    answered_at_once(host)
+
+
+def _send_to_the_end(sock: socket.socket, data: bytes) -> None:
+    sock.sendall(data)
+    sock.shutdown(socket.SHUT_WR)
+    while sock.recv(65536):
+        pass
+
+
+def test_a_few_key_updates_are_no_offence(world: World) -> None:
+    host = world.host()
+    sock, secret = keyupdates.connect(host.plain(), host.context(), host.directory / "keys")
+    with sock:
+        sock.sendall(keyupdates.records(secret, 100, ask=True))
+        sock.settimeout(0.3)
+        with pytest.raises(TimeoutError):  # the connection stands, and waits for a request
+            sock.recv(1)
 
 
 def test_the_owner_is_not_counted_among_strangers(world: World, authority: Authority) -> None:

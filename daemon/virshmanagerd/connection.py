@@ -8,7 +8,6 @@ never touch the socket.
 
 from __future__ import annotations
 
-import contextlib
 import logging
 import selectors
 import socket
@@ -18,6 +17,7 @@ from typing import TYPE_CHECKING, Protocol
 
 from virshmanagerd import attempts
 from virshmanagerd.certificates import CertificateError, PeerCertificate
+from virshmanagerd.channel import Channel
 from virshmanagerd.exchange import Answer, Exchange, RawRequest, answer_from
 from virshmanagerd.web import Peer, Problem
 
@@ -34,8 +34,6 @@ BODY_SECONDS = 10.0
 WRITE_SECONDS = 30.0
 IDLE_SECONDS = 75.0
 LINGER_SECONDS = 2.0
-CHUNK = 16 * 1024
-READS_AT_ONCE = 16
 FOREVER = float("inf")
 
 
@@ -64,9 +62,7 @@ class Connection:
         Raises:
             OSError: when the client has gone already.
         """
-        sock.setblocking(False)
-        sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        self._socket = trust.context.wrap_socket(sock, server_side=True, do_handshake_on_connect=False)
+        self._channel = Channel(sock, trust.context)
         self._keeper = keeper
         self._exchange = Exchange()
         self._outgoing = memoryview(b"")
@@ -80,7 +76,7 @@ class Connection:
 
     def fileno(self) -> int:
         """Return the socket's descriptor, for the selector."""
-        return self._socket.fileno()
+        return self._channel.fileno()
 
     def advance(self) -> None:
         """Go on as far as possible without waiting."""
@@ -103,13 +99,12 @@ class Connection:
 
     def _handshake(self) -> None:
         try:
-            self._socket.do_handshake()
+            der = self._channel.handshake()
         except (ssl.SSLWantReadError, ssl.SSLWantWriteError):
             raise
         except ssl.SSLError:
             self._hang_up()  # the client shall read the alert that says why
             return
-        der = self._socket.getpeercert(binary_form=True)
         if der:
             self._introduce(der)
         self._await_request(HEADER_SECONDS)
@@ -128,37 +123,32 @@ class Connection:
         self._read_first()
 
     def _read_first(self) -> None:
-        data = self._socket.recv(CHUNK)
+        data = self._channel.receive()
         self.deadline = time.monotonic() + HEADER_SECONDS
         self._step = self._read
-        if self._take(data):
-            self._read()
+        self._take(data)
 
     def _read(self) -> None:
-        for _ in range(READS_AT_ONCE):
-            if not self._take(self._socket.recv(CHUNK)):
-                return
-        # No TLS record is larger than CHUNK, so what is left is in the socket: the selector brings us back.
-        self._keeper.watch(self, selectors.EVENT_READ)
+        self._take(self._channel.receive())
 
-    def _take(self, data: bytes) -> bool:
-        """Take bytes of a request; say whether more are needed."""
+    def _take(self, data: bytes) -> None:
+        """Take bytes of a request. For more the selector brings us back: others have their turn first."""
         if not data:
             self.close()
-            return False
+            return
         in_body = self._exchange.headers_complete
         try:
             self._exchange.feed(data)
             request = self._exchange.next_request()
         except Problem as problem:
             self._send(answer_from(problem.response()), last=True)
-            return False
+            return
         if request:
             self._wait_for_answer(request)
-            return False
+            return
         if self._exchange.headers_complete and not in_body:
             self.deadline = time.monotonic() + BODY_SECONDS
-        return True
+        self._keeper.watch(self, selectors.EVENT_READ)
 
     def _wait_for_answer(self, request: RawRequest) -> None:
         self.busy = True
@@ -183,25 +173,25 @@ class Connection:
 
     def _write(self) -> None:
         while self._outgoing:
-            sent = self._socket.send(self._outgoing)
+            sent = self._channel.send(self._outgoing)
             self._outgoing = self._outgoing[sent:]
+        self._channel.flush()
         if self._last or not self._exchange.start_next():
             self._hang_up()
         else:
+            self._channel.renew_allowance()
             self._await_request(IDLE_SECONDS)
 
     def _hang_up(self) -> None:
         # Closing while bytes of the client are unread would reset the connection, and the last answer
         # or alert could be lost. So: say that this was all, and read until the client has understood.
-        with contextlib.suppress(OSError, ValueError):
-            self._socket.unwrap()  # it sends its notice, and then would wait for the client's
-        self._socket.shutdown(socket.SHUT_WR)
+        self._channel.hang_up()
         self.deadline = time.monotonic() + LINGER_SECONDS
         self._step = self._linger
         self._linger()
 
     def _linger(self) -> None:
-        if self._socket.recv(CHUNK):
+        if self._channel.discard():
             self._keeper.watch(self, selectors.EVENT_READ)
         else:
             self.close()
@@ -211,4 +201,4 @@ class Connection:
         if not self.closed:
             self.closed = True
             self._keeper.forget(self)
-            self._socket.close()
+            self._channel.close()
