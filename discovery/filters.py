@@ -1,5 +1,5 @@
 from django.db.models import QuerySet
-from django_filters.rest_framework import ModelChoiceFilter, MultipleChoiceFilter, NumberFilter
+from django_filters.rest_framework import ModelChoiceFilter, MultipleChoiceFilter
 from drf_spectacular.types import OpenApiTypes
 from drf_spectacular.utils import extend_schema_field
 
@@ -19,7 +19,7 @@ class AddressFilter(SearchFilterSet):
 
     range = ModelChoiceFilter(queryset=Range.objects.all())
     kind = MultipleChoiceFilter(choices=Kind.choices, distinct=False)
-    host = NumberFilter(field_name="host_id", min_value=1)
+    host = ModelChoiceFilter(queryset=Host.objects.all())
 
 
 class CrawlFilter(SearchFilterSet):

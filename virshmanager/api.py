@@ -1,6 +1,7 @@
 """The REST API on one screen."""
 
-from drf_spectacular.utils import extend_schema
+from drf_spectacular.plumbing import resolve_type_hint
+from drf_spectacular.utils import OpenApiResponse, extend_schema
 from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.routers import DefaultRouter
@@ -12,7 +13,7 @@ from discovery.api import AddressViewSet, CrawlViewSet, RangeViewSet
 from domains.api import DomainViewSet
 from hosts.api import HostViewSet, JoinKeyViewSet
 
-from .summary import summary
+from .summary import Summary, summary
 
 router = DefaultRouter(use_regex_path=False)
 router.include_format_suffixes = False
@@ -28,7 +29,7 @@ router.register("tokens", TokenViewSet)
 class SummaryView(APIView):
     permission_classes = [IsAdministrator]
 
-    @extend_schema(responses=dict)
+    @extend_schema(responses=OpenApiResponse(resolve_type_hint(Summary)))
     def get(self, request: Request) -> Response:
         """The numbers of the overview. Sizes are bytes."""
         return Response(summary())
