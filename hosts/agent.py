@@ -277,8 +277,14 @@ def _deadline(seconds: float) -> Iterator[None]:
         _call_ends_at.reset(token)
 
 
+class _CutOff(ConnectionResetError):
+    """Reset or closed after a good handshake, before the first byte."""
+
+
 class _DeadlineSocket(ssl.SSLSocket):
     """Every read ends with the call's deadline: `requests` alone lets a slow drip go on for ever."""
+
+    _heard = False
 
     def recv_into(self, *args: Any, **kwargs: Any) -> int:
         left = _call_ends_at.get() - time.monotonic()
@@ -286,7 +292,16 @@ class _DeadlineSocket(ssl.SSLSocket):
             raise TimeoutError("the deadline of the call has passed")
         timeout = self.gettimeout()
         self.settimeout(left if timeout is None else min(timeout, left))
-        return super().recv_into(*args, **kwargs)
+        try:
+            size = super().recv_into(*args, **kwargs)
+        except ConnectionResetError as error:
+            if self._heard:
+                raise
+            raise _CutOff from error
+        if not self._heard and not size:
+            raise _CutOff
+        self._heard = True
+        return size
 
 
 def _fetch(session: requests.Session, url: str, question: Question) -> bytes:
@@ -348,6 +363,9 @@ def _translated(error: Exception) -> AgentError:
             return CertificateOutOfDate() if cause.verify_code in OUT_OF_DATE else WrongIdentity()
         if isinstance(cause, ssl.SSLError) and "ALERT" in (cause.reason or ""):
             # In TLS 1.3 a refused client certificate shows only when the client first reads.
+            return RejectedByHost()
+        if isinstance(cause, _CutOff):
+            # Our request crossed its alert, and the reset that followed took the alert away.
             return RejectedByHost()
     table: tuple[tuple[type[Exception], type[AgentError]], ...] = (
         (requests.ConnectTimeout, Unreachable),

@@ -1,6 +1,17 @@
+import resource
+
 from django.apps import AppConfig
+
+# A connection is kept to every owned host: the usual 1,024 would end at about a thousand hosts.
+OPEN_FILES = 65536
 
 
 class HostsConfig(AppConfig):
     name = "hosts"
     default_auto_field = "django.db.models.BigAutoField"
+
+    def ready(self) -> None:
+        soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+        wanted = OPEN_FILES if hard == resource.RLIM_INFINITY else min(OPEN_FILES, hard)
+        if soft != resource.RLIM_INFINITY and soft < wanted:
+            resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))

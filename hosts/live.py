@@ -1,7 +1,7 @@
 """Live events: what changed, by type and id, never the data itself.
 
-A browser that hears of a change fetches again what it shows, and the ordinary permission check decides. Delivery is at
-most once, so a failure to publish is logged and harms nothing: pages also work by request.
+A browser that hears of a change fetches again what it shows, and the ordinary permission check decides.
+Delivery is at most once, so a failure to publish is logged and harms nothing: pages also work by request.
 """
 
 import logging
@@ -39,13 +39,28 @@ def publish(event: EventType, id: int, *groups: str) -> None:  # noqa: A002 -- t
 
 def _send(event: EventType, id: int, groups: tuple[str, ...]) -> None:  # noqa: A002
     try:
-        send = async_to_sync(cast("BaseChannelLayer", get_channel_layer()).group_send)
-        for group in groups:
-            sequence = int(get_redis_connection().hincrby(SEQUENCE_KEY, group, 1))
-            message = Event(type="live.event", event=event, id=id, group=group, sequence=sequence)
-            send(group, dict(message))
+        redis = get_redis_connection()
+        async_to_sync(_send_all)(
+            [
+                Event(
+                    type="live.event",
+                    event=event,
+                    id=id,
+                    group=group,
+                    sequence=int(redis.hincrby(SEQUENCE_KEY, group, 1)),
+                )
+                for group in groups
+            ]
+        )
     except (RedisError, OSError) as error:
         logger.warning("Live event %s %s was not published: %s", event, id, error)
+
+
+async def _send_all(messages: list[Event]) -> None:
+    """Send all in one event loop: each loop of its own costs a connection to Redis."""
+    layer = cast("BaseChannelLayer", get_channel_layer())
+    for message in messages:
+        await layer.group_send(message["group"], dict(message))
 
 
 def reachable() -> bool:

@@ -15,7 +15,7 @@ from ..identify import Identity
 from ..models import Host, JoinKey
 from . import join_keys
 from .quarantine import quarantine
-from .records import announce, record, set_problem
+from .records import announce, set_problem
 from .refreshing import ask, store
 
 LEASE = timedelta(seconds=45)
@@ -80,11 +80,10 @@ def _hold(host: Host, problem: str) -> None:
 
 
 def _record_certificate(host: Host, certificate: x509.Certificate) -> None:
-    record(
-        host,
-        certificate_serial=f"{certificate.serial_number:x}",
-        certificate_expires_at=certificate.not_valid_after_utc,
-    )
+    """Keep what was signed, before it is used; a person sees it with the rest, once the host is owned."""
+    host.certificate_serial = f"{certificate.serial_number:x}"
+    host.certificate_expires_at = certificate.not_valid_after_utc
+    host.save(update_fields=["certificate_serial", "certificate_expires_at"])
 
 
 def _own(host: Host) -> str:

@@ -11,9 +11,9 @@ from ..models import QuarantinedKey
 
 def is_quarantined(public_key_sha256: str) -> bool:
     """Whether this key is quarantined; seeing it again is noted."""
-    return bool(
-        QuarantinedKey.objects.filter(public_key_sha256=public_key_sha256).update(last_seen=timezone.now())
-    )
+    known = QuarantinedKey.objects.filter(public_key_sha256=public_key_sha256)
+    # An update that finds nothing would still make SQLite's other writers wait.
+    return known.exists() and bool(known.update(last_seen=timezone.now()))
 
 
 def quarantine(public_key_sha256: str, *, claimed: uuid.UUID | None, ip: str, problem: str) -> None:

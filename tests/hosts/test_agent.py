@@ -3,6 +3,7 @@
 import gzip
 import socket
 import ssl
+import struct
 import threading
 import time
 from collections.abc import Iterator
@@ -138,6 +139,29 @@ def test_a_host_that_refuses_our_certificate_is_not_called_down(owned: Owned, tm
     certificate = owned.client.authority.sign_host(owned.key.public_key())
     context = server_context(tmp_path, owned.key, certificate, client_ca=other.pem)
     with owned.served(http(ok(told_host(owned.id))), context) as (agent, _), pytest.raises(RejectedByHost):
+        agent.host()
+
+
+def test_a_reset_after_the_handshake_is_a_refusal_too(owned: Owned) -> None:
+    def reset(connection: socket.socket) -> None:
+        connection.recv(1)
+        connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        connection.close()
+
+    with owned.served(reset) as (agent, peer):
+        with pytest.raises(RejectedByHost):
+            agent.host()
+        assert peer.connections == 2
+
+
+def test_a_daemon_that_dies_in_its_answer_is_unreachable(owned: Owned) -> None:
+    def die(connection: socket.socket) -> None:
+        connection.recv(65536)
+        connection.sendall(ok(told_host(owned.id))[:40])
+        connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        connection.close()
+
+    with owned.served(die) as (agent, _), pytest.raises(Unreachable):
         agent.host()
 
 
