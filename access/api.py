@@ -6,6 +6,7 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 
 from . import services
+from .filters import TokenFilter
 from .models import ApiToken, ApiTokenQuerySet
 from .permissions import IsAdministrator, caller
 from .serializers import CreatedTokenSerializer, NewTokenSerializer, TokenSerializer
@@ -22,7 +23,7 @@ class TokenViewSet(
     permission_classes = [IsAdministrator]
     serializer_class = TokenSerializer
     queryset = ApiToken.objects.none()
-    search_fields = ["name"]
+    filterset_class = TokenFilter
     ordering_fields = ["name", "created", "expiry", "last_used_at"]
 
     def get_queryset(self) -> ApiTokenQuerySet:

@@ -29,7 +29,7 @@ router.register("tokens", TokenViewSet)
 class SummaryView(APIView):
     permission_classes = [IsAdministrator]
 
-    @extend_schema(responses=OpenApiResponse(resolve_type_hint(Summary)))
+    @extend_schema(responses=OpenApiResponse(resolve_type_hint(Summary)))  # type: ignore[no-untyped-call]
     def get(self, request: Request) -> Response:
         """The numbers of the overview. Sizes are bytes."""
         return Response(summary())

@@ -83,6 +83,12 @@ def test_the_text_is_shown_once_and_not_kept(api: APIClient) -> None:
     assert made["token"] not in str(list(ApiToken.objects.values()))
 
 
+def test_tokens_are_searched_by_name(api: APIClient, ada: User) -> None:
+    create_token(user=ada, name="Backup of rack 4")
+    found = api.get("/api/tokens/?search=RACK+backup").json()["results"]
+    assert [row["name"] for row in found] == ["Backup of rack 4"]
+
+
 def test_the_last_use_is_noted_once_a_minute(ada: User) -> None:
     token, text = create_token(user=ada, name="x")
     client = program(text)

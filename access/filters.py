@@ -1,0 +1,5 @@
+from .searching import SearchFilterSet
+
+
+class TokenFilter(SearchFilterSet):
+    search_fields = ("name",)
