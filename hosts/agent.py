@@ -277,6 +277,10 @@ def _deadline(seconds: float) -> Iterator[None]:
         _call_ends_at.reset(token)
 
 
+# How a connection ends that the other side closed while we wrote or read.
+CUT: Final = (ConnectionResetError, BrokenPipeError, ssl.SSLEOFError)
+
+
 class _CutOff(ConnectionResetError):
     """Reset or closed after a good handshake, before the first byte."""
 
@@ -292,16 +296,25 @@ class _DeadlineSocket(ssl.SSLSocket):
             raise TimeoutError("the deadline of the call has passed")
         timeout = self.gettimeout()
         self.settimeout(left if timeout is None else min(timeout, left))
-        try:
+        with self._first_exchange():
             size = super().recv_into(*args, **kwargs)
-        except ConnectionResetError as error:
-            if self._heard:
-                raise
-            raise _CutOff from error
         if not self._heard and not size:
             raise _CutOff
         self._heard = True
         return size
+
+    def send(self, *args: Any) -> int:
+        with self._first_exchange():
+            return super().send(*args)
+
+    @contextmanager
+    def _first_exchange(self) -> Iterator[None]:
+        try:
+            yield
+        except CUT as error:
+            if self._heard:
+                raise
+            raise _CutOff from error
 
 
 def _fetch(session: requests.Session, url: str, question: Question) -> bytes:
@@ -323,7 +336,7 @@ def _send(session: requests.Session, url: str, timeouts: Timeouts) -> requests.R
             )
         except requests.ConnectionError as error:
             # The daemon closes what idles: a kept-alive connection may end just as it is used again.
-            if last_try or not _has_cause(error, (RemoteDisconnected, ConnectionResetError, BrokenPipeError)):
+            if last_try or not _has_cause(error, (RemoteDisconnected, *CUT)):
                 raise
     raise AssertionError
 
