@@ -16,7 +16,7 @@ from access.requests import PageRequest
 
 from . import services
 from .choices import ACTIVE_STATES, CrawlState, Kind, Phase
-from .errors import CrawlRunning, DiscoveryError
+from .errors import BadRange, CrawlRunning, DiscoveryError
 from .filters import AddressFilter
 from .forms import RangeEditForm, RangeForm
 from .models import Address, Crawl, Range
@@ -101,8 +101,8 @@ def _saved(form: RangeForm, save: Callable[[], Range]) -> Range | None:
     """What `save` returns; a refusal becomes an error of the form."""
     try:
         return save()
-    except DiscoveryError as error:
-        form.add_error(None, str(error))
+    except BadRange as error:
+        form.add_error(error.field if error.field in form.fields else None, error.reason)
         return None
 
 
@@ -151,7 +151,9 @@ def range_card(request: PageRequest, pk: int) -> HttpResponse:
 def range_map(request: PageRequest, pk: int) -> HttpResponse:  # noqa: ARG001 -- a view
     """One letter for each address of the range: what it is."""
     grid = services.address_grid(get_object_or_404(Range, pk=pk))
-    return HttpResponse(grid, content_type="text/plain; charset=us-ascii", headers={"Cache-Control": "no-store"})
+    return HttpResponse(
+        grid, content_type="text/plain; charset=us-ascii", headers={"Cache-Control": "no-store"}
+    )
 
 
 @require_safe

@@ -1,7 +1,6 @@
 """The live channel of a page: what changed, by type and id. The page fetches the data, and is checked again."""
 
 import asyncio
-from collections import defaultdict
 from typing import Any
 from urllib.parse import parse_qsl
 
@@ -17,13 +16,18 @@ LOGIN_NEEDED = 4401
 NOT_FOUND = 4404
 SERVICE_RESTART = 1012  # RFC 6455, registry of close codes: come back later
 BEAT_SECONDS = 10
+OVERTAKING_SECONDS = 1
+MANY_LOST = 100
 OF_ONE_OBJECT = ("host", "domain")
 
 
 def groups_of(query: bytes) -> list[str]:
     """The groups of a page: the fleet and its crawls, and the one object that it shows (`?domain=5`)."""
     asked = parse_qsl(query.decode("ascii", "ignore"), max_num_fields=8)
-    return [*live.GROUPS, *(f"{kind}.{key}" for kind, key in asked if kind in OF_ONE_OBJECT and key.isdecimal())]
+    return [
+        *live.GROUPS,
+        *(f"{kind}.{key}" for kind, key in asked if kind in OF_ONE_OBJECT and key.isdecimal()),
+    ]
 
 
 class LiveConsumer(AsyncJsonWebsocketConsumer):
@@ -34,7 +38,9 @@ class LiveConsumer(AsyncJsonWebsocketConsumer):
     """
 
     async def connect(self) -> None:
-        self.heard: dict[str, int] = defaultdict(int)
+        self.heard: dict[str, int] = {}
+        self.missing: set[tuple[str, int]] = set()
+        self.looking: asyncio.Task[None] | None = None
         self.sequence = 0
         self.beat: asyncio.Task[None] | None = None
         self.listens_to = groups_of(self.scope["query_string"])
@@ -53,8 +59,9 @@ class LiveConsumer(AsyncJsonWebsocketConsumer):
         self.beat = asyncio.create_task(self.keep_alive())
 
     async def disconnect(self, code: int) -> None:  # noqa: ARG002 -- Channels' signature
-        if self.beat:
-            self.beat.cancel()
+        for task in (self.beat, self.looking):
+            if task:
+                task.cancel()
         try:
             for group in self.listens_to:
                 await self.channel_layer.group_discard(group, self.channel_name)
@@ -76,11 +83,23 @@ class LiveConsumer(AsyncJsonWebsocketConsumer):
                 await self.tell("beat")
 
     async def live_event(self, event: live.Event) -> None:
-        last = self.heard[event["group"]]
-        self.heard[event["group"]] = event["sequence"]
-        if last and event["sequence"] != last + 1:
-            await self.tell("resync")
+        self.note(event["group"], event["sequence"])
         await self.tell(event["event"], event["id"])
+
+    def note(self, group: str, sequence: int) -> None:
+        """Notice what was lost. Two processes that publish at once may overtake each other: that is no loss."""
+        last = self.heard.setdefault(group, sequence)
+        self.heard[group] = max(last, sequence)
+        self.missing.discard((group, sequence))
+        self.missing.update((group, lost) for lost in range(last + 1, sequence)[-MANY_LOST:])
+        if self.missing and (self.looking is None or self.looking.done()):
+            self.looking = asyncio.create_task(self.resync_after_loss())
+
+    async def resync_after_loss(self) -> None:
+        await asyncio.sleep(OVERTAKING_SECONDS)
+        if self.missing:
+            self.missing.clear()
+            await self.tell("resync")
 
     async def tell(self, kind: str, id: int | None = None) -> None:  # noqa: A002 -- the field's name on the wire
         """`sequence` counts what this socket was told, so that its browser sees a gap too."""

@@ -5,6 +5,7 @@ from collections.abc import Callable
 from typing import Any
 
 from django.contrib import messages
+from django.forms import Form
 from django.http import HttpResponse
 from django.shortcuts import get_object_or_404, redirect, render
 from django.utils.translation import gettext as _
@@ -65,12 +66,18 @@ def add_host(request: PageRequest) -> HttpResponse:
         try:
             added = services.add_by_hand(**form.cleaned_data, actor=request.user)
         except HostsError as error:
-            form.add_error(None, str(error))
+            _refuse(form, error)
         else:
             return redirect("host", added.pk)
     return render(
         request, "hosts/host_add.html", SECTION | {"form": form}, status=422 if form.errors else 200
     )
+
+
+def _refuse(form: Form, error: HostsError) -> None:
+    """Show why at the field that is wrong, if it is one of the form's."""
+    field = getattr(error, "field", None)
+    form.add_error(field if field in form.fields else None, str(error))
 
 
 @require_POST
@@ -139,7 +146,7 @@ def create_join_key(request: PageRequest) -> HttpResponse:
     try:
         key, join = services.create_join_key(**form.cleaned_data, actor=request.user)
     except HostsError as error:
-        form.add_error(None, str(error))
+        _refuse(form, error)
         return render(request, "hosts/join_key_form.html", context, status=422)
     return render(
         request, "hosts/join_key_created.html", context | {"key": key, "join": json.dumps(join, indent=2)}

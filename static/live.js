@@ -65,7 +65,7 @@
   }
 
   function onAnswered({ detail }) {
-    const { id } = detail.elt;
+    const { id } = detail.requestConfig.elt; // detail.elt is what is left in the page
     const changedAgain = asking.get(id);
     asking.delete(id);
     const element = document.getElementById(id);
@@ -107,7 +107,11 @@
   function onMessage(event) {
     const message = JSON.parse(event.data);
     stillThere();
-    if (message.type === "hello" || message.type === "beat") return;
+    if (message.type === "beat") return;
+    if (message.type === "hello") {
+      refreshShown(); // what changed between the page and its socket was told to nobody
+      return;
+    }
     const gap = sequence !== undefined && message.sequence !== sequence + 1;
     sequence = message.sequence;
     if (gap || message.type === "resync") refreshShown();
@@ -125,7 +129,6 @@
     socket.onopen = () => {
       badge("live");
       stillThere();
-      if (attempts || sequence !== undefined) refreshShown();
       attempts = 0;
       sequence = undefined;
     };

@@ -5,6 +5,7 @@
   const words = JSON.parse(document.getElementById("strings")?.textContent ?? "{}");
   const KINDS = { ".": "silent", o: "other", f: "foreign", h: "hypervisor", x: "excluded" };
   const cells = new Map(); // range -> {version, letters}: a card fetched again is drawn from here at once
+  const cursors = new Map(); // range -> the cell that the arrow keys chose
   const fetching = new Map(); // range -> when the next fetch may start
   const GRID_FROM = 4; // px of a cell that leave room for a gap between cells
   const LARGEST_CELL = 32; // CSS px
@@ -21,12 +22,19 @@
     return { columns, rows: Math.ceil(size / columns) };
   }
 
+  /** CSS px that a map may be wide. */
+  function roomFor(canvas) {
+    const body = canvas.closest(".range-body");
+    const { paddingLeft, paddingRight } = getComputedStyle(body);
+    return Math.min(Number(canvas.dataset.width), body.clientWidth - parseFloat(paddingLeft) - parseFloat(paddingRight));
+  }
+
   function draw(canvas) {
     const known = cells.get(canvas.dataset.mapId);
     const size = Number(canvas.dataset.size);
     const { columns, rows } = shapeOf(size);
     // Whole device pixels for each cell: a scaled grid would show stripes.
-    const room = Math.min(canvas.parentElement.clientWidth, columns * LARGEST_CELL) * devicePixelRatio;
+    const room = Math.min(roomFor(canvas), columns * LARGEST_CELL) * devicePixelRatio;
     const cell = Math.max(1, Math.floor(room / columns));
     canvas.width = columns * cell;
     canvas.height = rows * cell;
@@ -38,11 +46,11 @@
       context.fillStyle = palette[known?.letters[index] ?? "."];
       context.fillRect((index % columns) * cell, Math.floor(index / columns) * cell, cell - gap, cell - gap);
     }
-    if (canvas.dataset.mapAt && known) mark(canvas, context, columns, cell, gap);
+    if (known) mark(canvas, context, columns, cell, gap);
   }
 
   function mark(canvas, context, columns, cell, gap) {
-    const index = Number(canvas.dataset.cursor ?? -1);
+    const index = cursors.get(canvas.dataset.mapId) ?? -1;
     if (index < 0) return;
     context.strokeStyle = getComputedStyle(document.body).color;
     context.lineWidth = Math.max(1, cell / 10);
@@ -122,12 +130,12 @@
     const canvas = event.target.closest?.("canvas[data-map]");
     if (!canvas) return;
     const size = Number(canvas.dataset.size);
-    const index = Number(canvas.dataset.cursor ?? 0);
+    const index = cursors.get(canvas.dataset.mapId) ?? 0;
     if (event.key === "Enter") open(canvas, index);
     if (!ARROWS[event.key]) return;
     event.preventDefault();
     const moved = Math.min(size - 1, Math.max(0, index + ARROWS[event.key](shapeOf(size).columns)));
-    canvas.dataset.cursor = moved;
+    cursors.set(canvas.dataset.mapId, moved);
     draw(canvas);
     tell(canvas, moved);
   }
