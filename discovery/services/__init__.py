@@ -1,7 +1,7 @@
 """What discovery does. One idea per module; this is what the rest of the server calls."""
 
 from .carrying import carry
-from .crawls import beat, cancel, reap, request_crawl
+from .crawls import beat, cancel, reap, request_crawl, wait_if_lost
 from .own import OwnNetwork, own_networks
 from .ranges import create_range, may_dial, range_of, release_addresses, update_range
 from .schedule import request_due
@@ -24,4 +24,5 @@ __all__ = [
     "request_crawl",
     "request_due",
     "update_range",
+    "wait_if_lost",
 ]

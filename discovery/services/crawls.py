@@ -1,6 +1,7 @@
 """The life of a crawl: asked for, begun, ended; and what becomes of one whose process died."""
 
 import logging
+import threading
 from datetime import datetime, timedelta
 from types import EllipsisType
 from typing import Any
@@ -26,6 +27,7 @@ logger = logging.getLogger(__name__)
 # A crawl without a beat for so long has lost its process; a queued one was picked up by nobody.
 LOST_AFTER = timedelta(seconds=15)
 UNPICKED_AFTER = timedelta(seconds=60)
+LOOK_SECONDS = 0.5
 KEPT = {Phase.PROBE: 20}
 KEPT_USUALLY = 100
 # A second carrier stores while the first one's nmap runs; more are of use only where no cap holds nmap back.
@@ -146,6 +148,17 @@ def _prune(crawl: Crawl) -> None:
     oldest = siblings.values_list("pk", flat=True)[kept : kept + 1].first()
     if oldest is not None:
         siblings.filter(pk__lte=oldest).exclude(state__in=ACTIVE_STATES).delete()
+
+
+def wait_if_lost(crawl_id: int | None) -> bool:
+    """Wait while a running crawl shows no sign of life. True once it is over, False when it shows one."""
+    running = Crawl.objects.filter(pk=crawl_id, state=CrawlState.RUNNING).values_list("beat_at", flat=True)
+    first = running.first()
+    pause = threading.Event()
+    while first is not None and running.first() == first:
+        pause.wait(LOOK_SECONDS)
+        reap(Q(pk=crawl_id))
+    return not Crawl.objects.active().filter(pk=crawl_id).exists()
 
 
 def reap(which: Q = Q(), now: datetime | None = None) -> int:  # noqa: B008 -- Q() is never changed

@@ -44,7 +44,7 @@ def free_port() -> int:
 
 @pytest.fixture
 def listen(free_port: int) -> Iterator[Listen]:
-    """Listen on `free_port` of an address: connections are completed by the kernel, and nobody ever answers."""
+    """Listen on `free_port` of an address: the kernel completes connections, and nobody ever answers."""
     with ExitStack() as sockets:
 
         def start(ip: str) -> int:

@@ -67,7 +67,9 @@ def test_exactly_one_ends_a_crawl(make_range: MakeRange) -> None:
 def test_a_crawl_with_chunks_left_is_not_finished(make_range: MakeRange) -> None:
     crawl = services.request_crawl(make_range("10.78.0.0/19"), Phase.FULL, here=True)
     first, second = crawls.claim_chunk(crawl), crawls.claim_chunk(crawl)
-    assert first and second and first != second
+    assert first
+    assert second
+    assert first != second
     assert crawls.claim_chunk(crawl) is None
     crawls.finish(crawl)
     crawl.refresh_from_db()

@@ -12,7 +12,7 @@ from django.db import DatabaseError
 
 from discovery import services
 from discovery.choices import CrawlState, Phase
-from discovery.errors import BadRange, DiscoveryError
+from discovery.errors import BadRange, CrawlRunning, DiscoveryError
 from discovery.models import Crawl, Range
 from discovery.networks import parse_range
 from discovery.serializers import CrawlSerializer
@@ -47,8 +47,8 @@ class Command(BaseCommand):
         # Rich writes lines in parts, and ends them itself.
         self.stdout.ending = ""
         screen = Screen(cast("IO[str]", self.stdout), silent=options["json"])
-        signal.signal(signal.SIGTERM, _interrupt)
         runs = Runs(screen, phase, rates)
+        before = signal.signal(signal.SIGTERM, _interrupt)
         try:
             with screen.showing():
                 for range_ in ranges:
@@ -58,7 +58,8 @@ class Command(BaseCommand):
         except DatabaseError as error:
             raise CommandError(f"The database refused: {error}. What was stored is kept.") from error
         finally:
-            self._report(screen, runs.crawls(), as_json=options["json"])
+            signal.signal(signal.SIGTERM, before)
+        self._report(screen, runs.crawls(), as_json=options["json"])
         for problem in runs.problems:
             self.stderr.write(problem)
         if runs.interrupted or runs.problems:
@@ -119,7 +120,7 @@ class Runs:
     def run(self, range_: Range) -> None:
         """Crawl one range to its end. What fails is noted, and the next range is crawled all the same."""
         try:
-            crawl = services.request_crawl(range_, self._phase, here=True, **self._for_this_run)
+            crawl = self._request(range_)
         except DiscoveryError as error:
             self.problems.append(f"{range_.cidr}: {error}")
             return
@@ -130,6 +131,15 @@ class Runs:
             self.problems.append(f"{range_.cidr}: the crawl was cancelled. What it found is kept.")
         elif ended.state != CrawlState.SUCCEEDED:
             self.problems.append(f"{range_.cidr}: {ended.problem['detail']}")
+
+    def _request(self, range_: Range) -> Crawl:
+        try:
+            return services.request_crawl(range_, self._phase, here=True, **self._for_this_run)
+        except CrawlRunning as running:
+            # Its process may have been killed a moment ago: then it is not in our way.
+            if not services.wait_if_lost(running.crawl):
+                raise
+            return services.request_crawl(range_, self._phase, here=True, **self._for_this_run)
 
     def crawls(self) -> list[Crawl]:
         return list(Crawl.objects.filter(pk__in=self._keys).select_related("range").order_by("pk"))
