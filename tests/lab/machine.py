@@ -131,6 +131,10 @@ class Machine:
         )
         self.run("sh", "-c", script, service, str(int(how)), timeout=timeout)
 
+    def send(self, service: str, what: signal.Signals) -> None:
+        """Send a signal to all processes of a service, and do not wait."""
+        self.run("sh", "-c", 'kill -s "$1" -- "-$(cat "/run/lab/$0.pid")"', service, str(int(what)))
+
     def log(self, service: str) -> str:
         """What a service printed so far."""
         return self.read(f"run/lab/{service}.log")

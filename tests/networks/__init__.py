@@ -1,10 +1,12 @@
 """Networks for tests, in namespaces of their own: nothing a test sends leaves this machine."""
 
+from .frames import Frames, watched
 from .namespace import Namespace, connect
-from .peers import foreign_https, ignore_ping, socket_in, ssh_server, tarpit
+from .peers import foreign_https, ignore_ping, listening, socket_in, ssh_server, tarpit
 from .topology import Network, Segment, dense, sparse
 
 __all__ = [
+    "Frames",
     "Namespace",
     "Network",
     "Segment",
@@ -12,8 +14,10 @@ __all__ = [
     "dense",
     "foreign_https",
     "ignore_ping",
+    "listening",
     "socket_in",
     "sparse",
     "ssh_server",
     "tarpit",
+    "watched",
 ]

@@ -45,7 +45,7 @@ def tarpit(namespace: Namespace, port: int, *, address: str = EVERY_ADDRESS) -> 
 
     Nobody accepts: the kernel completes the handshakes up to the backlog, and that is the whole of a tarpit.
     """
-    with _listening(namespace, address, port):
+    with listening(namespace, address, port):
         yield
 
 
@@ -64,7 +64,7 @@ def foreign_https(
     server = http.server.ThreadingHTTPServer((address, port), _handler(body), bind_and_activate=False)
     server.daemon_threads = True
     server.socket.close()
-    with _listening(namespace, address, port) as listener:
+    with listening(namespace, address, port) as listener:
         # Handshakes belong to the thread of a request, not to the one that accepts.
         server.socket = context.wrap_socket(listener, server_side=True, do_handshake_on_connect=False)
         thread = threading.Thread(target=server.serve_forever, args=(0.05,), daemon=True)
@@ -95,7 +95,8 @@ def ssh_server(namespace: Namespace, port: int, scratch: Path) -> Iterator[None]
 
 
 @contextmanager
-def _listening(namespace: Namespace, address: str, port: int) -> Iterator[socket.socket]:
+def listening(namespace: Namespace, address: str, port: int) -> Iterator[socket.socket]:
+    """A listening socket of the namespace; who asks for it decides what becomes of connections."""
     with socket_in(namespace) as listener:
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         listener.bind((address, port))

@@ -1,0 +1,1 @@
+"""VirshManager on real hypervisors: what a person sees, by its commands and its REST API."""
