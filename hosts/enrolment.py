@@ -16,10 +16,10 @@ from cryptography.hazmat.primitives import serialization
 from . import strangers
 from .errors import BadPayload, EnrolmentError
 from .identify import Identity
-from .payloads import a_text, an_object, parse_json
 from .strangers import Answer, CertificateDemanded, StrangerError
 from .trust import ClientIdentity, keys
 from .trust.protocol import NONCE_BYTES, PROOF_BYTES, JoinContext, from_base64, to_base64
+from .untrusted import a_text, an_object, parse_json
 
 DEADLINE: Final = 10.0
 MAX_ANSWER: Final = 16384

@@ -19,10 +19,10 @@ from cryptography import x509
 
 from . import strangers
 from .errors import BadPayload
-from .payloads import a_list, a_uuid, an_object, parse_json, text_item
 from .strangers import CertificateDemanded, Reason, StrangerError
 from .trust import keys
 from .trust.client import ClientIdentity, stranger_context
+from .untrusted import a_list, a_uuid, an_object, parse_json, text_item
 
 DEADLINE: Final = 3.0
 CONCURRENCY: Final = 64

@@ -17,9 +17,9 @@ import time_machine
 from cryptography.hazmat.primitives.serialization import Encoding
 from pytest_django.fixtures import Settings
 
-from hosts import agent as agent_module
 from hosts import trust
-from hosts.agent import Agent, Timeouts, agent_of, hang_up
+from hosts.agent import Agent, agent_of, calls, hang_up, transport
+from hosts.agent.transport import Timeouts
 from hosts.errors import (
     AgentError,
     CertificateOutOfDate,
@@ -76,7 +76,7 @@ def owned(tmp_path: Path, client_identity: ClientIdentity) -> Owned:
 
 @pytest.fixture
 def hasty(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(agent_module, "READ", Timeouts(connect=0.5, read=0.4, total=0.8))
+    monkeypatch.setattr(calls, "READ", Timeouts(connect=0.5, read=0.4, total=0.8))
 
 
 @pytest.mark.parametrize("trust_word", ["denied", "retired"])
@@ -175,7 +175,7 @@ def test_tls_1_2_is_refused(owned: Owned) -> None:
 def test_the_public_authorities_are_never_trusted(owned: Owned) -> None:
     with owned.served(http(ok(told_host(owned.id)))) as (agent, _):
         agent.host()
-    (context,) = agent_module._contexts.values()
+    (context,) = transport._contexts.values()
     (trusted,) = context.get_ca_certs(binary_form=True)
     assert trusted == owned.client.authority.certificate.public_bytes(Encoding.DER)
 

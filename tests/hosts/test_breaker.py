@@ -1,4 +1,4 @@
-from hosts.breaker import Breaker
+from hosts.agent.breaker import Breaker
 
 
 class Clock:

@@ -12,14 +12,12 @@ from hypothesis import strategies as st
 from hosts.errors import BadPayload
 from hosts.payloads import (
     MAX_DOMAINS,
-    clean,
-    clean_paragraphs,
     domain_details,
     domain_facts,
     domain_list,
     host_facts,
-    parse_json,
 )
+from hosts.untrusted import clean, clean_paragraphs, parse_json
 
 from .factories import told_domain, told_host
 

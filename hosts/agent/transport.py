@@ -1,68 +1,39 @@
-"""The Agent: calls to owned hosts, over mutual TLS.
-
-A call dials an address, but TLS verifies the host's own name: a host that moved is found again, and no host
-answers for another. One kept-alive session per host, at most four calls at a time, a breaker for hosts that
-are down. Sessions and breakers belong to a process. All errors are of the tree in `errors`: the type says
-whether to try again.
-"""
+"""Mutual TLS and HTTP to one host: what is trusted, when a read ends, and what an error means."""
 
 import re
 import ssl
 import threading
 import time
 import uuid
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
-from dataclasses import dataclass, field
 from http.client import RemoteDisconnected
 from http.cookiejar import DefaultCookiePolicy
-from typing import Any, Final, Literal, NamedTuple, TypeVar
+from typing import Any, Final, NamedTuple
 
 import requests
 import urllib3
 from requests.adapters import HTTPAdapter
 
-from . import guards, trust
-from .breaker import Breaker
-from .choices import Trust
-from .errors import (
+from ..errors import (
     AgentError,
     BadPayload,
     CertificateOutOfDate,
-    CircuitOpen,
-    GivenUp,
     HostBusy,
-    OutsideRanges,
     ProblemAnswer,
     ProtocolError,
     RejectedByHost,
-    RetryLater,
     TimedOut,
     Unreachable,
     WrongIdentity,
 )
-from .models import Host
-from .payloads import (
-    DomainDetails,
-    DomainFacts,
-    HostFacts,
-    a_text,
-    an_object,
-    domain_details,
-    domain_list,
-    host_facts,
-    parse_json,
-)
-from .trust import ClientIdentity, keys
+from ..trust import ClientIdentity, keys
+from ..untrusted import a_text, an_object, parse_json
 
-MAX_CALLS: Final = 4
-MIB: Final = 2**20
 # OpenSSL's X509_V_ERR_CERT_NOT_YET_VALID and X509_V_ERR_CERT_HAS_EXPIRED.
 OUT_OF_DATE: Final = frozenset({9, 10})
 STATUS_OK: Final = 200
-
-Found = TypeVar("Found")
 
 
 class Timeouts(NamedTuple):
@@ -71,11 +42,6 @@ class Timeouts(NamedTuple):
     connect: float
     read: float
     total: float
-
-
-# The daemon gives libvirt 5 s for a read and 10 s for a listing; its own answer needs a little longer.
-READ: Final = Timeouts(connect=3, read=7, total=10)
-LIST: Final = Timeouts(connect=3, read=12, total=15)
 
 
 class Question(NamedTuple):
@@ -87,156 +53,18 @@ class Question(NamedTuple):
     limit: int
 
 
-@dataclass(frozen=True)
-class Agent:
-    """Speaks with one owned host. All calls raise AgentError."""
-
-    line: "Line"
-    ip: str
-    port: int
-    insist: bool = False
-
-    def host(self) -> HostFacts:
-        """The host's inventory. Its identity is checked once more, against the one that TLS verified."""
-        facts = self._checked(host_facts, self._json("/v1/host", READ, MIB // 16))
-        if facts["uuid"] != self.line.host_id:
-            raise ProtocolError("the inventory of another host")
-        return facts
-
-    def domains(self) -> list[DomainFacts]:
-        return self._checked(domain_list, self._json("/v1/domains", LIST, 8 * MIB))
-
-    def domain(self, domain_id: uuid.UUID) -> DomainDetails:
-        details = self._checked(domain_details, self._json(f"/v1/domains/{domain_id}", READ, MIB))
-        if details["uuid"] != domain_id:
-            raise ProtocolError("another domain")
-        return details
-
-    def xml(self, domain_id: uuid.UUID, which: Literal["live", "inactive"] | None = None) -> str:
-        """The domain's XML; of None, what is live when it is active, else what is stored."""
-        query = f"?which={which}" if which else ""
-        body = self._get(f"/v1/domains/{domain_id}/xml{query}", "application/xml", READ, 4 * MIB)
-        try:
-            return body.decode()
-        except UnicodeDecodeError:
-            raise ProtocolError("XML that is no UTF-8") from None
-
-    def screenshot(self, domain_id: uuid.UUID) -> bytes:
-        """A PNG of the domain's screen."""
-        return self._get(f"/v1/domains/{domain_id}/screenshot", "image/png", READ, 16 * MIB)
-
-    def _json(self, path: str, timeouts: Timeouts, limit: int) -> object:
-        return self._checked(parse_json, self._get(path, "application/json", timeouts, limit))
-
-    def _get(self, path: str, media_type: str, timeouts: Timeouts, limit: int) -> bytes:
-        question = Question(path, media_type, timeouts, limit)
-        return self.line.get(self.ip, self.port, question, insist=self.insist)
-
-    @staticmethod
-    def _checked(check: Callable[[Any], Found], value: object) -> Found:
-        try:
-            return check(value)
-        except BadPayload as error:
-            raise ProtocolError(str(error)) from None
-
-
-def agent_of(host: Host, *, at: tuple[str, int] | None = None, insist: bool = False) -> Agent:
-    """Return the Agent of an owned host, at its address or at another one.
-
-    A probe insists: it tries also while the breaker is open, since it is how a host is found well again.
-
-    Raises:
-        GivenUp: for a host that was denied or retired.
-    """
-    if host.trust in {Trust.DENIED, Trust.RETIRED}:
-        raise GivenUp(host.trust)
-    with _lock:
-        line = _lines.setdefault(host.uuid, Line(host.uuid))
-    ip, port = at or (host.address, host.port)
-    return Agent(line, ip, port, insist)
-
-
-def hang_up(host: Host) -> None:
-    """Close the connections to a host that is ours no more."""
-    with _lock:
-        line = _lines.pop(host.uuid, None)
-    if line is not None:
-        line.close()
-
-
-@dataclass
-class Line:
-    """What this process keeps for one host: its session, its breaker and the count of its calls."""
-
-    host_id: uuid.UUID
-    breaker: Breaker = field(default_factory=Breaker)
-    _room: threading.BoundedSemaphore = field(default_factory=lambda: threading.BoundedSemaphore(MAX_CALLS))
-    _lock: threading.Lock = field(default_factory=threading.Lock)
-    _session: requests.Session | None = None
-    _shown: str = ""
-
-    def get(self, ip: str, port: int, question: Question, *, insist: bool) -> bytes:
-        """Return the body of a good answer. Never waits for a turn, never dials outside the ranges."""
-        if not guards.may_dial(ip):
-            raise OutsideRanges
-        host = f"[{ip}]" if ":" in ip else ip
-        with self._turn(insist=insist), _deadline(question.timeouts.total):
-            return _fetch(self._current_session(), f"https://{host}:{port}{question.path}", question)
-
-    def close(self) -> None:
-        with self._lock:
-            if self._session is not None:
-                self._session.close()
-            self._session, self._shown = None, ""
-
-    @contextmanager
-    def _turn(self, *, insist: bool) -> Iterator[None]:
-        if not self._room.acquire(blocking=False):
-            raise HostBusy
-        try:
-            if not self.breaker.allows() and not insist:
-                raise CircuitOpen
-            with self._counted():
-                yield
-        finally:
-            self._room.release()
-
-    @contextmanager
-    def _counted(self) -> Iterator[None]:
-        """Tell the breaker whether the host answered: a refusal is an answer too."""
-        answered = True
-        try:
-            yield
-        except RetryLater as error:
-            answered = isinstance(error, HostBusy)
-            raise
-        finally:
-            self.breaker.succeeded() if answered else self.breaker.failed()
-
-    def _current_session(self) -> requests.Session:
-        """The session over our certificate of today: a renewal starts a new one."""
-        client = trust.server_identity()
-        with self._lock:
-            if self._session is None or self._shown != client.fingerprint:
-                if self._session is not None:
-                    self._session.close()
-                self._session = _new_session(self.host_id, client)
-                self._shown = client.fingerprint
-            return self._session
-
-
 _lock = threading.Lock()
-_lines: dict[uuid.UUID, Line] = {}
 _contexts: dict[str, ssl.SSLContext] = {}
 
 
-def _new_session(host_id: uuid.UUID, client: ClientIdentity) -> requests.Session:
+def new_session(host_id: uuid.UUID, client: ClientIdentity, connections: int) -> requests.Session:
+    """Return a session that reaches this host alone, whatever address it is given."""
     session = requests.Session()
     session.trust_env = False
     session.cookies.set_policy(DefaultCookiePolicy(allowed_domains=[]))
     session.headers = {"Accept-Encoding": "identity", "User-Agent": "virshmanager"}
     session.adapters.clear()
-    session.mount("https://", _HostAdapter(_shared_context(client), keys.host_name(host_id)))
+    session.mount("https://", _HostAdapter(_shared_context(client), keys.host_name(host_id), connections))
     return session
 
 
@@ -254,9 +82,9 @@ def _shared_context(client: ClientIdentity) -> ssl.SSLContext:
 class _HostAdapter(HTTPAdapter):
     """Verifies one host's name against our authority alone."""
 
-    def __init__(self, context: ssl.SSLContext, name: str) -> None:
+    def __init__(self, context: ssl.SSLContext, name: str, connections: int) -> None:
         self._tls = {"ssl_context": context, "server_hostname": name}
-        super().__init__(pool_connections=2, pool_maxsize=MAX_CALLS)
+        super().__init__(pool_connections=2, pool_maxsize=connections)
 
     def init_poolmanager(self, connections: int, maxsize: int, block: bool = False, **more: Any) -> None:  # noqa: FBT001, FBT002
         super().init_poolmanager(connections, maxsize, block, **more, **self._tls)
@@ -269,7 +97,8 @@ _call_ends_at: ContextVar[float] = ContextVar("call_ends_at")
 
 
 @contextmanager
-def _deadline(seconds: float) -> Iterator[None]:
+def deadline(seconds: float) -> Iterator[None]:
+    """End every read of a call inside, of this thread, after so many seconds."""
     token = _call_ends_at.set(time.monotonic() + seconds)
     try:
         yield
@@ -317,7 +146,12 @@ class _DeadlineSocket(ssl.SSLSocket):
             raise _CutOff from error
 
 
-def _fetch(session: requests.Session, url: str, question: Question) -> bytes:
+def fetch(session: requests.Session, url: str, question: Question) -> bytes:
+    """Return the body of a good answer to a question.
+
+    Raises:
+        AgentError: for everything else.
+    """
     try:
         with _send(session, url, question.timeouts) as response:
             # One byte more than may come tells that there is more; what follows is never read.
