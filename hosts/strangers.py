@@ -114,7 +114,10 @@ async def _connect(
         # Closed or reset in the handshake: whatever it speaks, it is not TLS.
         raise StrangerError("not_tls") from None
     except BaseException:
-        connection.close()
+        # The transport owns the socket, and may close it a turn later. Were it closed here, its number could
+        # be another connection's before the loop has forgotten it: so it is only made useless.
+        with contextlib.suppress(OSError):
+            connection.shutdown(socket.SHUT_RDWR)
         raise
 
 
