@@ -11,14 +11,14 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager, nullcontext
 
-from django.db import DatabaseError, connection, transaction
+from django.db import DatabaseError, connection, connections, transaction
 from django.db.models import F
 from django.utils.translation import gettext as _
 
 from hosts.live import CRAWLS, publish
 
 from .. import scanner
-from ..choices import ChunkState, Phase
+from ..choices import ChunkState, CrawlState, Phase
 from ..errors import CrawlEnded, ScanFailed
 from ..models import Chunk, Crawl
 from ..networks import AddressSet, parse_network
@@ -48,7 +48,11 @@ def carry(crawl: Crawl, *, on_progress: Progress | None = None, stop: threading.
         with _ending(crawl, carrier.stop), carrier.heart:
             carrier.work()
             finish(crawl)
-    crawl.refresh_from_db()
+    try:
+        crawl.refresh_from_db()
+    except Crawl.DoesNotExist:
+        # Its range was deleted, and the crawl with it.
+        crawl.state = CrawlState.CANCELLED
     if on_progress:
         on_progress(crawl)
     return crawl
@@ -59,7 +63,7 @@ def _ending(crawl: Crawl, stop: threading.Event) -> Iterator[None]:
     """Write down why a crawl ended."""
     try:
         yield
-    except CrawlEnded:
+    except (CrawlEnded, Crawl.DoesNotExist):
         if stop.is_set():
             fail(
                 crawl,
@@ -150,7 +154,8 @@ class Carrier:
             try:
                 self._scan_chunks(storer)
             finally:
-                storer.submit(connection.close)
+                # Those of that thread: `connection.close` would be looked up in this one.
+                storer.submit(connections.close_all)
 
     def _scan_chunks(self, storer: ThreadPoolExecutor) -> None:
         before: Future[None] | None = None
