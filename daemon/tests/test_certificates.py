@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
+import ssl
+import warnings
+
 import pytest
 from authority import HOUR, Authority
 from cryptography import x509
@@ -55,6 +59,18 @@ def test_any_bytes_are_no_certificate(data: bytes) -> None:
 def test_any_text_is_no_certificate(text: str) -> None:
     with pytest.raises(CertificateError):
         certificates.certificate_from_pem(text)
+
+
+@given(where=st.integers(0, 10_000), wrong=st.integers(1, 255))
+def test_a_damaged_certificate_is_refused_in_words(authority: Authority, where: int, wrong: int) -> None:
+    """One wrong byte: it may pass, but what is read of it never ends in another error."""
+    der = bytearray(authority.certificate.public_bytes(Encoding.DER))
+    der[where % len(der)] ^= wrong
+    with contextlib.suppress(CertificateError), warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # the library says in advance what it will refuse one day
+        PeerCertificate.from_der(bytes(der))
+        pem = ssl.DER_cert_to_PEM_cert(bytes(der))
+        certificates.public_key(certificates.certificate_from_pem(pem))
 
 
 def test_a_server_is_a_server_while_its_certificate_is_valid(authority: Authority) -> None:

@@ -12,6 +12,8 @@ from unittest import mock
 import pytest
 from authority import HOUR, Authority
 from cryptography import x509
+from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import Encoding
 from cryptography.x509.oid import ExtendedKeyUsageOID
 from doors import WELL_KNOWN, Host, World, check_proof, enrol
@@ -192,6 +194,22 @@ def test_a_certificate_for_another_key_is_refused(world: World, authority: Autho
     host = world.host(authority)
     other = authority.host(certificates.new_key().public_key())
     assert finish_with(host, authority, other, authority.pem) == (422, "the certificate is for another key.")
+
+
+def test_a_certificate_that_tls_does_not_take_is_refused(world: World, authority: Authority) -> None:
+    """Its signature is right, but its subject is no UTF-8: were it stored, the host could not start again."""
+    host = world.host(authority)
+    certificate = authority.host(host.key)
+    whole, signed = certificate.public_bytes(Encoding.DER), certificate.tbs_certificate_bytes
+    odd = signed.replace(b"leaf", b"\xffeaf")
+    signature = authority.key.sign(odd, ec.ECDSA(hashes.SHA256()))
+    head, algorithm = whole[4 : whole.index(signed)], whole[whole.index(signed) + len(signed) :][:12]
+    body = head + odd + algorithm + bytes([3, len(signature) + 1, 0]) + signature
+    der = b"\x30\x82" + len(body).to_bytes(2, "big") + body
+    status, detail = finish_with(host, authority, x509.load_der_x509_certificate(der), authority.pem)
+    assert status == 422
+    assert not (host.daemon.config.state_dir / "owner.json").exists()
+    assert "SSL" in detail
 
 
 def test_another_ca_is_refused(world: World, authority: Authority, other_authority: Authority) -> None:

@@ -3,19 +3,23 @@
 from __future__ import annotations
 
 import base64
+import contextlib
 import datetime as dt
 import json
 import logging
+import ssl
+import warnings
 from pathlib import Path
 from typing import Any
 from unittest import mock
 
 import pytest
 from authority import Authority
+from cryptography.hazmat.primitives.serialization import Encoding
 from hypothesis import given
 from hypothesis import strategies as st
 
-from virshmanagerd import certificates, enrolment, joinkey
+from virshmanagerd import certificates, enrolment, joinkey, tls
 from virshmanagerd.joinkey import JoinFile, JoinFileError
 
 
@@ -55,6 +59,25 @@ def test_any_bytes_are_refused_in_words(data: bytes) -> None:
 def test_any_object_is_refused_in_words(found: dict[str, Any]) -> None:
     with pytest.raises(JoinFileError):
         joinkey.parse(json.dumps(found).encode())
+
+
+@given(where=st.integers(0, 10_000), wrong=st.integers(1, 255))
+def test_a_damaged_ca_is_refused_in_words(authority: Authority, where: int, wrong: int) -> None:
+    """One wrong byte: it is refused, or TLS can use it."""
+    der = bytearray(authority.certificate.public_bytes(Encoding.DER))
+    der[where % len(der)] ^= wrong
+    found = authority.join_file(ca=ssl.DER_cert_to_PEM_cert(bytes(der)))
+    with contextlib.suppress(JoinFileError), warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # the library says in advance what it will refuse one day
+        tls.check_ca(joinkey.parse(json.dumps(found).encode()).ca)
+
+
+def test_a_ca_with_an_unknown_key_is_refused(authority: Authority) -> None:
+    der = authority.certificate.public_bytes(Encoding.DER)
+    known = bytes.fromhex("2a8648ce3d0201")  # id-ecPublicKey
+    ca = ssl.DER_cert_to_PEM_cert(der.replace(known, known[:-1] + b"\x63"))
+    with pytest.raises(JoinFileError, match="ca: its key cannot be read"):
+        joinkey.parse(json.dumps(authority.join_file(ca=ca)).encode())
 
 
 def test_deep_json_is_refused() -> None:

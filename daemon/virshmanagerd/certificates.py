@@ -9,8 +9,10 @@ import datetime as dt
 import hashlib
 import uuid
 from dataclasses import dataclass
+from typing import TypeVar
 
 from cryptography import x509
+from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
@@ -20,6 +22,18 @@ SERVER_URI = "urn:virshmanager:server:"
 HOST_DOMAIN = ".host.virshmanager.internal"
 SELF_SIGNED_FOR = dt.timedelta(days=3650)
 BACKDATED = dt.timedelta(hours=1)
+
+
+# What the library raises for a certificate that only looks like one; mostly not before the part is read.
+UNREADABLE = (
+    ValueError,
+    UnsupportedAlgorithm,
+    x509.InvalidVersion,
+    x509.DuplicateExtension,
+    x509.UnsupportedGeneralNameType,
+)
+
+Extension = TypeVar("Extension", bound=x509.ExtensionType)
 
 
 class CertificateError(Exception):
@@ -79,13 +93,28 @@ def certificate_from_pem(text: str) -> x509.Certificate:
     """
     try:
         return x509.load_pem_x509_certificate(text.encode())
-    except ValueError:
+    except UNREADABLE:
         raise CertificateError("this is no certificate in PEM") from None
 
 
 def certificate_to_pem(certificate: x509.Certificate) -> str:
     """Return ``certificate`` in PEM."""
     return certificate.public_bytes(serialization.Encoding.PEM).decode()
+
+
+def public_key(certificate: x509.Certificate) -> ec.EllipticCurvePublicKey:
+    """Return the key that ``certificate`` is for.
+
+    Raises:
+        CertificateError: when it is not an ECDSA key.
+    """
+    try:
+        key = certificate.public_key()
+    except UNREADABLE:
+        raise CertificateError("its key cannot be read") from None
+    if not isinstance(key, ec.EllipticCurvePublicKey):
+        raise CertificateError("its key is not ECDSA")
+    return key
 
 
 def fingerprint(certificate: x509.Certificate) -> bytes:
@@ -138,24 +167,27 @@ def usages(certificate: x509.Certificate) -> list[x509.ObjectIdentifier]:
     """Return the extended key usages of ``certificate``, in its order.
 
     Raises:
-        ValueError: when its extensions cannot be read.
+        CertificateError: when its extensions cannot be read.
     """
-    try:
-        return list(certificate.extensions.get_extension_for_class(x509.ExtendedKeyUsage).value)
-    except x509.ExtensionNotFound:
-        return []
+    return list(_extension(certificate, x509.ExtendedKeyUsage) or ())
 
 
 def alternative_names(certificate: x509.Certificate) -> list[x509.GeneralName]:
     """Return the subject alternative names of ``certificate``.
 
     Raises:
-        ValueError: when its extensions cannot be read.
+        CertificateError: when its extensions cannot be read.
     """
+    return list(_extension(certificate, x509.SubjectAlternativeName) or ())
+
+
+def _extension(certificate: x509.Certificate, kind: type[Extension]) -> Extension | None:
     try:
-        return list(certificate.extensions.get_extension_for_class(x509.SubjectAlternativeName).value)
+        return certificate.extensions.get_extension_for_class(kind).value
     except x509.ExtensionNotFound:
-        return []
+        return None
+    except UNREADABLE:
+        raise CertificateError("its extensions cannot be read") from None
 
 
 @dataclass(frozen=True)
@@ -177,14 +209,12 @@ class PeerCertificate:
         """
         try:
             certificate = x509.load_der_x509_certificate(der)
-            names = alternative_names(certificate)
-            only_client = usages(certificate) == [ExtendedKeyUsageOID.CLIENT_AUTH]
-        except (ValueError, x509.DuplicateExtension) as error:
-            raise CertificateError(str(error)) from None
+        except UNREADABLE:
+            raise CertificateError("this is no certificate") from None
         return cls(
             fingerprint=fingerprint(certificate),
-            server_id=_server_id(names),
-            only_client=only_client,
+            server_id=_server_id(alternative_names(certificate)),
+            only_client=usages(certificate) == [ExtendedKeyUsageOID.CLIENT_AUTH],
             not_before=certificate.not_valid_before_utc,
             not_after=certificate.not_valid_after_utc,
         )

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 from virshmanagerd import certificates, files, identity, tls
 from virshmanagerd.attempts import Attempts
 from virshmanagerd.joinkey import JoinFile, JoinKey
-from virshmanagerd.ownership import Enrolment, Owner, Ownership
+from virshmanagerd.ownership import Enrolment, Owner, Ownership, OwnershipError
 
 if TYPE_CHECKING:
     from virshmanagerd.config import Config
@@ -48,7 +48,7 @@ class Daemon:
 
         Raises:
             IdentityError: when key or identity cannot be read.
-            OwnershipError: when the owner's file is damaged.
+            OwnershipError: when the owner's file is damaged, or what is in it.
         """
         self.config = config
         self.driver = driver
@@ -67,7 +67,10 @@ class Daemon:
         self.ownership = Ownership(self.config.state_dir / identity.OWNER)
         if self.ownership.owner and self._join_file.read():
             self._join_file.spend(self.ownership.owner.key_id)  # a crash came between storing and wiping
-        self.trust = self._trust(changed_by=0)
+        try:
+            self.trust = self._trust(changed_by=0)
+        except ssl.SSLError as error:  # a join key's CA was tried before
+            raise OwnershipError(f"the owner's certificates cannot be used: {error}") from None
 
     def join_key(self) -> JoinKey | None:
         """Return the join key on this host, expired or not; None when owned."""
@@ -121,12 +124,15 @@ class Daemon:
         running one any more: it ended, or somebody proved himself in the meantime.
 
         Raises:
+            ssl.SSLError: when TLS does not take the certificate; then nothing has changed.
             OSError: when the owner cannot be stored; then nothing has changed.
         """
         with self._lock:
             if self.enrolment_of(peer) is not running:
                 return False
-            self.ownership.finish(Owner(running.server_id, running.ca, certificate, running.key_id))
+            owner = Owner(running.server_id, running.ca, certificate, running.key_id)
+            tls.make_context(self._owned_terms(owner))
+            self.ownership.finish(owner)
             self._join_file.spend(running.key_id)
             self._refresh(changed_by=peer.connection)
             logger.info("this host is owned by the server %s now", running.server_id)
@@ -162,7 +168,10 @@ class Daemon:
     def _terms(self) -> tls.Terms:
         owner, enrolment = self.ownership.owner, self.ownership.enrolment
         if owner:
-            return tls.Terms(self._key_pem, owner.certificate, owner.ca, demanded=True)
+            return self._owned_terms(owner)
         join_key = self.usable_join_key()
         ca = enrolment.ca if enrolment else join_key.ca if join_key else None
         return tls.Terms(self._key_pem, self._self_signed, ca)
+
+    def _owned_terms(self, owner: Owner) -> tls.Terms:
+        return tls.Terms(self._key_pem, owner.certificate, owner.ca, demanded=True)

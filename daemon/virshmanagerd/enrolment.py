@@ -14,7 +14,6 @@ from typing import TYPE_CHECKING
 from cryptography import x509
 from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives import hashes
-from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 from cryptography.x509.oid import ExtendedKeyUsageOID
 
@@ -78,10 +77,7 @@ def ca_spki(ca: x509.Certificate) -> bytes:
     Raises:
         CertificateError: when it is not an ECDSA key.
     """
-    key = ca.public_key()
-    if not isinstance(key, ec.EllipticCurvePublicKey):
-        raise CertificateError("the CA's key is not ECDSA")
-    return hashlib.sha256(certificates.spki(key)).digest()
+    return hashlib.sha256(certificates.spki(certificates.public_key(ca))).digest()
 
 
 def check_host_certificate(
@@ -94,9 +90,9 @@ def check_host_certificate(
     """
     try:
         certificate.verify_directly_issued_by(ca)
-    except (ValueError, TypeError, InvalidSignature):
+    except (*certificates.UNREADABLE, TypeError, InvalidSignature):
         raise CertificateError("the certificate is not signed by the proven CA") from None
-    if certificate.public_key() != identity.key.public_key():
+    if certificates.public_key(certificate) != identity.key.public_key():
         raise CertificateError("the certificate is for another key")
     if not certificate.not_valid_before_utc <= at <= certificate.not_valid_after_utc:
         raise CertificateError(
@@ -106,12 +102,7 @@ def check_host_certificate(
 
 
 def _check_extensions(certificate: x509.Certificate, daemon_id: str) -> None:
-    try:
-        names = certificates.alternative_names(certificate)
-        usages = certificates.usages(certificate)
-    except (ValueError, x509.DuplicateExtension):
-        raise CertificateError("the extensions of the certificate cannot be read") from None
-    if set(names) != set(certificates.host_names(daemon_id)):
+    if set(certificates.alternative_names(certificate)) != set(certificates.host_names(daemon_id)):
         raise CertificateError("the certificate does not carry exactly the names of this host")
-    if usages != [ExtendedKeyUsageOID.SERVER_AUTH]:
+    if certificates.usages(certificate) != [ExtendedKeyUsageOID.SERVER_AUTH]:
         raise CertificateError("the certificate is not for servers only")

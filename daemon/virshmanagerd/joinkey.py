@@ -7,11 +7,12 @@ import binascii
 import datetime as dt
 import json
 import logging
+import ssl
 import uuid
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from virshmanagerd import certificates, enrolment, files
+from virshmanagerd import certificates, enrolment, files, tls
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -92,9 +93,11 @@ def _ca(text: str) -> str:
     try:
         certificate = certificates.certificate_from_pem(text)
         enrolment.ca_spki(certificate)
-    except certificates.CertificateError as error:
+        pem = certificates.certificate_to_pem(certificate)
+        tls.check_ca(pem)
+    except (certificates.CertificateError, ssl.SSLError) as error:
         raise JoinFileError(f"ca: {error}") from None
-    return certificates.certificate_to_pem(certificate)
+    return pem
 
 
 def _expiry(text: str) -> dt.datetime:

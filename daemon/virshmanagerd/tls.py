@@ -38,6 +38,15 @@ def make_context(terms: Terms) -> ssl.SSLContext:
     return context
 
 
+def check_ca(pem: str) -> None:
+    """Make sure that TLS will take a CA: OpenSSL reads more of it, and sooner, than others do.
+
+    Raises:
+        ssl.SSLError: when it cannot be used.
+    """
+    ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER).load_verify_locations(cadata=pem)
+
+
 def _load_pair(context: ssl.SSLContext, pem: bytes) -> None:
     # ssl takes a path only. A file in memory leaves no copy of the key on disk, and needs no room there.
     handle = os.memfd_create("pair", os.MFD_CLOEXEC)

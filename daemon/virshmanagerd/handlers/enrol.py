@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import binascii
 import secrets
+import ssl
 from typing import TYPE_CHECKING, Any
 
 from cryptography.hazmat.primitives import serialization
@@ -71,7 +72,7 @@ def finish(daemon: Daemon, request: Request) -> Response:
             request.peer, running, _accept(daemon, running, certificate_pem, ca_pem)
         ):
             return json_response(OWNED)
-    except CertificateError as error:
+    except (CertificateError, ssl.SSLError) as error:
         raise Problem("bad_certificate", 422, f"{error}.") from None
     raise Problem("server_not_proven", 401, "The enrolment took too long: prove again.")
 
