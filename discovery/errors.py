@@ -43,7 +43,7 @@ class RangeDisabled(DiscoveryError, APIException):
 
 
 class CrawlRunning(DiscoveryError, APIException):
-    """`crawl` is the id of the crawl that runs."""
+    """`crawl` is the id of the crawl that runs; None when it has just ended."""
 
     status_code = 409
     default_code = "crawl_running"

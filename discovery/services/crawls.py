@@ -150,7 +150,7 @@ def _prune(crawl: Crawl) -> None:
         siblings.filter(pk__lte=oldest).exclude(state__in=ACTIVE_STATES).delete()
 
 
-def wait_if_lost(crawl_id: int | None) -> bool:
+def wait_if_lost(crawl_id: int) -> bool:
     """Wait while a running crawl shows no sign of life. True once it is over, False when it shows one."""
     running = Crawl.objects.filter(pk=crawl_id, state=CrawlState.RUNNING).values_list("beat_at", flat=True)
     first = running.first()

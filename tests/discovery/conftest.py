@@ -5,6 +5,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from pathlib import Path
+from typing import Any
 
 import pytest
 from pytest_django.fixtures import Settings
@@ -28,9 +29,10 @@ def home(tmp_path: Path, settings: Settings, redis_server: Redis) -> Path:
 def make_range(db: None, home: Path) -> Callable[..., Range]:
     """Make a range, uncapped and without a schedule unless told otherwise."""
 
-    def make(cidr: str = "127.0.77.0/28", **fields: object) -> Range:
+    def make(cidr: str = "127.0.77.0/28", **fields: Any) -> Range:
         never = dict.fromkeys(("full", "new", "recheck", "probe"))
-        return services.create_range(**({"cidr": cidr, "max_rate": None, "schedule": never} | fields))
+        given: dict[str, Any] = {"cidr": cidr, "max_rate": None, "schedule": never} | fields
+        return services.create_range(**given)
 
     return make
 

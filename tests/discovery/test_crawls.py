@@ -154,4 +154,8 @@ class TestSchedule:
         assert schedule.due_at(one, "full", now) != schedule.due_at(other, "full", now)
         for phase, period in self.PERIODS.items():
             due = schedule.due_at(one, phase, now)
-            assert due is None if period is None else period <= (due - now).total_seconds() <= period * 1.1
+            if period is None:
+                assert due is None
+            else:
+                assert due
+                assert period <= (due - now).total_seconds() <= period * 1.1

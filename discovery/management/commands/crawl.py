@@ -137,7 +137,7 @@ class Runs:
             return services.request_crawl(range_, self._phase, here=True, **self._for_this_run)
         except CrawlRunning as running:
             # Its process may have been killed a moment ago: then it is not in our way.
-            if not services.wait_if_lost(running.crawl):
+            if running.crawl and not services.wait_if_lost(running.crawl):
                 raise
             return services.request_crawl(range_, self._phase, here=True, **self._for_this_run)
 
