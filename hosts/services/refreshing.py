@@ -10,7 +10,7 @@ from .. import live
 from ..agent import agent_of
 from ..choices import OFFLINE_AFTER, STALE_AFTER, STALE_AFTER_MISSED_PROBES, Trust
 from ..errors import AgentError, OutsideRanges, ProblemAnswer, sentence
-from ..models import Host
+from ..models import Host, HostQuerySet
 from ..payloads import DomainFacts, HostFacts
 from ..signals import listing_received
 from .records import announce, set_problem
@@ -87,9 +87,7 @@ def store(host: Host, report: Report) -> None:
     if report.domains is not None:
         values["listed_at"] = now
     with transaction.atomic():
-        # A person may have retired it meanwhile: then what it says counts no more.
-        current = Host.objects.filter(pk=host.pk, trust=Trust.OWNED)
-        if not current.update(**values, inventory_at=now, last_seen=now, missed_probes=0):
+        if not _still_spoken_to(host).update(**values, inventory_at=now, last_seen=now, missed_probes=0):
             return
         for name, value in values.items():
             setattr(host, name, value)
@@ -105,12 +103,22 @@ def store(host: Host, report: Report) -> None:
 
 def miss(host: Host, error: AgentError) -> None:
     """The host gave no good answer: count that, and show why."""
+    if not _still_spoken_to(host).exists():
+        return
     if not isinstance(error, OutsideRanges):
         Host.objects.filter(pk=host.pk).update(missed_probes=F("missed_probes") + 1)
         host.missed_probes += 1
         if host.missed_probes == STALE_AFTER_MISSED_PROBES:
             announce(host)
     set_problem(host, error.problem, error.reason)
+
+
+def _still_spoken_to(host: Host) -> HostQuerySet:
+    """The row of an owned host, unless while it was asked a person retired it, or it turned out to be copied.
+
+    Then what it says counts no more, and above all does not hide that verdict.
+    """
+    return Host.objects.filter(pk=host.pk, trust=Trust.OWNED).exclude(problem="duplicate_identity")
 
 
 def _was_unwell(host: Host) -> bool:

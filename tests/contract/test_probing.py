@@ -85,6 +85,24 @@ def test_a_full_clone_is_a_duplicate_and_neither_is_used(
     assert services.probe(host).answered
 
 
+@pytest.mark.parametrize("answers", [True, False])
+def test_a_talk_that_was_under_way_does_not_lift_the_verdict_that_a_host_is_copied(
+    run: Run, machine: Machine, *, answers: bool
+) -> None:
+    with machine.run() as running:
+        meet(running)
+        before = Host.objects.get()
+        seen = before.last_seen
+        Host.objects.update(problem="duplicate_identity", reason="Two machines.")
+        if answers:
+            services.refresh(before)
+    if not answers:
+        services.refresh(before)
+    after = Host.objects.get()
+    assert (after.problem, after.reason) == ("duplicate_identity", "Two machines.")
+    assert (after.last_seen, after.missed_probes) == (seen, 0)
+
+
 def test_an_unclaimed_copy_of_an_owned_host_does_not_take_it_over(
     run: Run, machine: Machine, tmp_path: Path, join: dict[str, Any]
 ) -> None:
