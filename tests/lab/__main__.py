@@ -24,13 +24,18 @@ from .laboratory import BLOCK, OTHERS, SERVER, Lab, labs_that_are_up
 from .machine import enter, wait_for
 
 Record = dict[str, Any]
-_HOW_TO = f"""
-In another terminal:
-  script/lab run -- script/server                   VirshManager, in the lab's server namespace
-  script/lab run -- .venv/bin/python manage.py join_key --help
-  script/lab join FILE                              put a join key of that VirshManager on every hypervisor
-  script/lab run -- .venv/bin/python manage.py crawl {BLOCK}
-  script/lab shell hv1                              a shell on a hypervisor: try virsh list
+_PORT = 8000  # the default of VIRSHMANAGER_PORT
+_HOW_TO = """
+In another terminal, a VirshManager in the lab's server namespace:
+  script/lab run -- {server}
+
+In a third one, a key for the hypervisors, and the crawl that finds and owns them:
+  script/lab run -- .venv/bin/python manage.py join_key create --cidr {block} >var/join.json
+  script/lab join var/join.json
+  script/lab run -- .venv/bin/python manage.py crawl {block}
+
+A shell on a hypervisor, for virsh list and the like:
+  script/lab shell hv1
 """
 
 
@@ -55,13 +60,19 @@ def up(arguments: argparse.Namespace) -> int:
                 lab.start_daemons()
             _say(f"The lab is up after {time.monotonic() - started:.1f} s.")
             _show(_current(lab.folder.name))
-            _say(_HOW_TO)
-            _say(f"http://127.0.0.1:{arguments.publish}/ leads to the same port of the server namespace.")
+            _say(_how_to(arguments.publish))
+            _say(f"http://127.0.0.1:{arguments.publish}/ of this machine leads to that server.")
             _say("Ctrl-C ends the lab.")
             asyncio.run(_stay_open(lab, arguments.publish))
     except KeyboardInterrupt:
         _say("The lab is down.")
     return 0
+
+
+def _how_to(port: int) -> str:
+    # Links that the server prints are good here only if it has the published port.
+    server = "script/server" if port == _PORT else f"env VIRSHMANAGER_PORT={port} script/server"
+    return _HOW_TO.format(server=server, block=BLOCK)
 
 
 async def _stay_open(lab: Lab, port: int) -> None:
@@ -172,7 +183,7 @@ def _parser() -> argparse.ArgumentParser:
         actions.add_parser(action.__name__, help=about, description=about).set_defaults(action=action)
     choices = actions.choices
     choices["up"].add_argument(
-        "--publish", type=int, default=8000, metavar="PORT", help="of 127.0.0.1 (8000)"
+        "--publish", type=int, default=_PORT, metavar="PORT", help=f"of 127.0.0.1 ({_PORT})"
     )
     choices["up"].add_argument(
         "--no-daemons", dest="daemons", action="store_false", help="without virshmanagerd"
