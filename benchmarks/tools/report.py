@@ -3,6 +3,7 @@
 import argparse
 import os
 import platform
+import signal
 import statistics
 import subprocess
 import sys
@@ -20,6 +21,8 @@ def begin(name: str, what: str, *, runs: int, root: bool = True) -> int:
     options = parser.parse_args()
     if options.runs < 1:
         parser.error("at least one run")
+    # A benchmark that is asked to end takes everything that it started with it.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
     if root and os.geteuid() != 0:
         sys.exit(ROOT_NEEDED)
     say(f"{name}: {what}")

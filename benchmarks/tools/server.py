@@ -66,10 +66,12 @@ class Server:
         return int(number)
 
     def make_range(self, cidr: str, *, max_rate: int | None) -> None:
-        """Make a range, which also stays after `forget`. `max_rate`: packets per second; None: no limit."""
+        """Make a range anew, also for after `forget`. `max_rate`: packets per second; None: no limit."""
         self.forget()
         make = (
-            f"from discovery.services import create_range; create_range(cidr={cidr!r}, max_rate={max_rate!r})"
+            "from discovery.models import Range; from discovery.services import create_range\n"
+            f"Range.objects.filter(cidr={cidr!r}).delete()\n"
+            f"create_range(cidr={cidr!r}, max_rate={max_rate!r})"
         )
         self.manage("shell", "--no-imports", "-c", make)
         self.remember()
