@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import contextlib
+import gc
 import socket
 import ssl
 import threading
 import time
+import weakref
 from typing import Any
 from unittest import mock
 
@@ -17,6 +19,7 @@ from doors import WELL_KNOWN, Host, World, until
 
 from virshmanagerd import connection, engine
 from virshmanagerd.app import Application
+from virshmanagerd.channel import Channel
 from virshmanagerd.web import Response
 
 
@@ -233,6 +236,30 @@ def test_no_descriptors_are_left(world: World) -> None:
         host.plain().close()
     assert host.get(WELL_KNOWN).status == 200
     until(lambda: not world.engine._doors[host.daemon].connections())
+
+
+def test_a_closed_connection_is_freed_at_once(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Not when the garbage collector comes: a flood of connections would fill the memory until then."""
+    host, seen = world.host(), list[weakref.ref[Channel]]()
+    real = Channel.handshake
+
+    def note(channel: Channel) -> bytes | None:
+        seen.append(weakref.ref(channel))
+        return real(channel)
+
+    def freed() -> bool:
+        world.engine.call(lambda: None)  # the loop holds what it served last until it serves another
+        return not any(channel() for channel in seen)
+
+    monkeypatch.setattr(Channel, "handshake", note)
+    gc.disable()
+    try:
+        host.plain().close()
+        assert host.get(WELL_KNOWN).status == 200
+        until(freed)
+    finally:
+        gc.enable()
+    assert seen
 
 
 def test_two_daemons_in_one_engine(world: World, authority: Authority) -> None:

@@ -44,5 +44,6 @@ class Lane:
             try:
                 task()
             finally:
+                del task  # an idle thread must not keep a connection alive
                 with self._lock:
                     self._unfinished -= 1
