@@ -1,4 +1,4 @@
-"""The live channel of a page: what changed, by type and id. The page fetches the data, and is checked again."""
+"""The live channel of a page: what changed, by type and id. The page then fetches the data, if it may."""
 
 import asyncio
 from typing import Any
@@ -18,12 +18,13 @@ SERVICE_RESTART = 1012  # RFC 6455, registry of close codes: come back later
 BEAT_SECONDS = 10
 OVERTAKING_SECONDS = 1
 MANY_LOST = 100
+LONGEST_QUERY = 100
 OF_ONE_OBJECT = ("host", "domain")
 
 
 def groups_of(query: bytes) -> list[str]:
     """The groups of a page: the fleet and its crawls, and the one object that it shows (`?domain=5`)."""
-    asked = parse_qsl(query.decode("ascii", "ignore"), max_num_fields=8)
+    asked = parse_qsl(query[:LONGEST_QUERY].decode("ascii", "ignore"))
     return [
         *live.GROUPS,
         *(f"{kind}.{key}" for kind, key in asked if kind in OF_ONE_OBJECT and key.isdecimal()),
@@ -37,6 +38,17 @@ class LiveConsumer(AsyncJsonWebsocketConsumer):
     accepted first, since a browser learns the code of a closed socket, but not why a handshake was refused.
     """
 
+    accepted = False
+
+    async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
+        try:
+            await super().__call__(scope, receive, send)
+        except (RedisError, OSError):
+            # Channels asks Redis for a channel before anything else, and reads it until the end.
+            if not self.accepted:
+                await send({"type": "websocket.accept"})
+            await send({"type": "websocket.close", "code": SERVICE_RESTART})
+
     async def connect(self) -> None:
         self.heard: dict[str, int] = {}
         self.missing: set[tuple[str, int]] = set()
@@ -45,16 +57,13 @@ class LiveConsumer(AsyncJsonWebsocketConsumer):
         self.beat: asyncio.Task[None] | None = None
         self.listens_to = groups_of(self.scope["query_string"])
         await self.accept()
+        self.accepted = True
         user = self.scope["user"]
         if user is None or not is_administrator(user):
             await self.close(LOGIN_NEEDED)
             return
-        try:
-            for group in self.listens_to:
-                await self.channel_layer.group_add(group, self.channel_name)
-        except (RedisError, OSError):
-            await self.close(SERVICE_RESTART)
-            return
+        for group in self.listens_to:
+            await self.channel_layer.group_add(group, self.channel_name)
         await self.tell("hello")
         self.beat = asyncio.create_task(self.keep_alive())
 
@@ -87,7 +96,7 @@ class LiveConsumer(AsyncJsonWebsocketConsumer):
         await self.tell(event["event"], event["id"])
 
     def note(self, group: str, sequence: int) -> None:
-        """Notice what was lost. Two processes that publish at once may overtake each other: that is no loss."""
+        """Notice what was lost. Of two processes that publish at once one may overtake: that is no loss."""
         last = self.heard.setdefault(group, sequence)
         self.heard[group] = max(last, sequence)
         self.missing.discard((group, sequence))

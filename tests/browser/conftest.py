@@ -1,4 +1,4 @@
-"""One server for all browser tests. The fixtures are the steps of a first hour; each test looks at one of them."""
+"""One server for all browser tests. The fixtures are the steps of a first hour."""
 
 import os
 import re

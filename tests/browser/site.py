@@ -1,4 +1,4 @@
-"""A whole server as a person starts it, with a simulated network of its own, and Debian's Chromium to look at it."""
+"""A whole server as a person starts it, a simulated network, and Debian's Chromium to look at it."""
 
 import json
 import re
@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 from playwright.sync_api import Browser, BrowserContext, Page, sync_playwright
 
@@ -35,12 +36,12 @@ class Site:
     state: dict[str, object] = field(default_factory=dict)
     complaints: list[str] = field(default_factory=list)
 
-    def context(self, *, signed_in: bool = True, **options: object) -> BrowserContext:
+    def context(self, *, signed_in: bool = True, **options: Any) -> BrowserContext:
         kept = {"storage_state": self.state} if signed_in else {}
         return self.browser.new_context(**({"base_url": self.address, "viewport": DESK} | kept | options))  # type: ignore[arg-type]
 
     @contextmanager
-    def page(self, *, signed_in: bool = True, **options: object) -> Iterator[Page]:
+    def page(self, *, signed_in: bool = True, **options: Any) -> Iterator[Page]:
         """A page of a fresh browser; what it writes to the console as an error fails the tests at the end."""
         with self.context(signed_in=signed_in, **options) as context:
             page = context.new_page()

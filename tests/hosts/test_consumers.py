@@ -1,0 +1,148 @@
+"""The live channel: who may listen, what is told, and what happens when something was lost."""
+
+import json
+from pathlib import Path
+from typing import Any, cast
+
+import pytest
+from asgiref.testing import ApplicationCommunicator
+from channels.db import database_sync_to_async
+from channels.layers import BaseChannelLayer, channel_layers, get_channel_layer
+from channels_redis.pubsub import RedisPubSubChannelLayer
+from django.contrib.auth.models import AnonymousUser, User
+from redis import Redis
+
+from hosts import consumers, live
+
+pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.usefixtures("redis_server")]
+
+
+class Socket:
+    """A browser's end of a WebSocket. (Channels has one for tests, which needs daphne.)"""
+
+    def __init__(self, consumer: Any, query: str = "", **scope: Any) -> None:
+        plain = {"type": "websocket", "path": "/", "headers": [], "query_string": query.encode()}
+        self.wire: Any = ApplicationCommunicator(consumer.as_asgi(), plain | scope)
+
+    async def connect(self) -> None:
+        await self.wire.send_input({"type": "websocket.connect"})
+        assert (await self.wire.receive_output())["type"] == "websocket.accept"
+
+    async def disconnect(self) -> None:
+        await self.wire.send_input({"type": "websocket.disconnect", "code": 1000})
+        await self.wire.wait()
+
+    async def told(self) -> dict[str, Any]:
+        message: dict[str, Any] = json.loads((await self.wire.receive_output())["text"])
+        return message
+
+    async def closed(self) -> int:
+        message = await self.wire.receive_output()
+        assert message["type"] == "websocket.close"
+        code: int = message["code"]
+        return code
+
+    async def silent(self, seconds: float = 0.2) -> bool:
+        silence: bool = await self.wire.receive_nothing(timeout=seconds)
+        return silence
+
+
+def socket(user: User | AnonymousUser, query: str = "") -> Socket:
+    return Socket(consumers.LiveConsumer, query, user=user)
+
+
+async def tell(group: str, sequence: int, kind: str = "host.changed", key: int = 5) -> None:
+    layer: Any = get_channel_layer()
+    event = live.Event(type="live.event", event=kind, id=key, group=group, sequence=sequence)  # type: ignore[typeddict-item]
+    await layer.group_send(group, dict(event))
+
+
+async def listening(user: User, query: str = "") -> Socket:
+    communicator = socket(user, query)
+    await communicator.connect()
+    assert await communicator.told() == {"type": "hello", "id": None, "sequence": 0}
+    return communicator
+
+
+@pytest.mark.parametrize("who", ["stranger", "sam"])
+async def test_who_is_no_administrator_is_closed_and_told_nothing(who: str, sam: User) -> None:
+    communicator = socket(sam if who == "sam" else AnonymousUser())
+    await communicator.connect()
+    assert await communicator.closed() == 4401
+
+
+async def test_a_path_that_is_none_of_ours_is_closed() -> None:
+    communicator = Socket(consumers.NowhereConsumer)
+    await communicator.connect()
+    assert await communicator.closed() == 4404
+
+
+async def test_without_redis_the_browser_is_sent_away_to_try_again(ada: User, tmp_path: Path) -> None:
+    nowhere = RedisPubSubChannelLayer(hosts=[f"unix://{tmp_path}/redis.sock"])
+    working = channel_layers.set("default", nowhere)
+    try:
+        communicator = socket(ada)
+        await communicator.connect()
+        assert await communicator.closed() == 1012
+    finally:
+        channel_layers.set("default", cast("BaseChannelLayer", working))
+
+
+async def test_redis_that_goes_later_ends_the_socket(ada: User, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(consumers, "BEAT_SECONDS", 0.01)
+    monkeypatch.setattr(live, "reachable", lambda: False)
+    monkeypatch.setattr(consumers, "get_user", _itself)
+    communicator = await listening(ada)
+    assert await communicator.closed() == 1012
+
+
+async def _itself(scope: dict[str, Any]) -> User:
+    user: User = scope["user"]
+    return user
+
+
+async def test_a_login_that_ends_ends_the_socket(ada: User, monkeypatch: pytest.MonkeyPatch) -> None:
+    async def nobody(scope: dict[str, Any]) -> AnonymousUser:
+        return AnonymousUser()
+
+    monkeypatch.setattr(consumers, "BEAT_SECONDS", 0.01)
+    monkeypatch.setattr(consumers, "get_user", nobody)
+    communicator = await listening(ada)
+    assert await communicator.closed() == 4401
+
+
+async def test_a_change_is_told_by_type_and_id_alone(ada: User, redis_server: Redis) -> None:
+    communicator = await listening(ada)
+    await database_sync_to_async(live.publish)("host.changed", 7)
+    assert await communicator.told() == {"type": "host.changed", "id": 7, "sequence": 1}
+    await communicator.disconnect()
+
+
+async def test_one_object_s_changes_are_for_the_pages_that_show_it(ada: User) -> None:
+    plain, shown = await listening(ada), await listening(ada, "domain=3&secret=1")
+    await tell("domain.3", 1, "domain.changed", 3)
+    assert (await shown.told())["type"] == "domain.changed"
+    assert await plain.silent()
+    for communicator in (plain, shown):
+        await communicator.disconnect()
+
+
+async def test_a_loss_makes_the_page_fetch_all_it_shows(ada: User, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(consumers, "OVERTAKING_SECONDS", 0.05)
+    communicator = await listening(ada)
+    for sequence in (4, 6):
+        await tell("fleet", sequence)
+    told = [(await communicator.told())["type"] for _ in range(3)]
+    assert told == ["host.changed", "host.changed", "resync"]
+    await communicator.disconnect()
+
+
+async def test_overtaking_is_no_loss(ada: User, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(consumers, "OVERTAKING_SECONDS", 0.2)
+    communicator = await listening(ada)
+    for sequence in (4, 6, 5, 7):
+        await tell("fleet", sequence)
+    for _ in range(4):
+        assert (await communicator.told())["type"] == "host.changed"
+    assert await communicator.silent(0.4)
+    await communicator.disconnect()

@@ -1,0 +1,160 @@
+"""What holds for every page: nothing inline, words escaped, a fixed number of queries, no change by GET."""
+
+import ipaddress
+import re
+from datetime import timedelta
+
+import pytest
+from django.db import connection
+from django.test import Client
+from django.test.utils import CaptureQueriesContext
+from django.utils import timezone
+
+from discovery.models import Address, Crawl, Range
+from domains.models import Domain
+from hosts.models import Host
+from hosts.services import create_join_key
+from tests.domains.factories import domain, owned_host
+
+pytestmark = pytest.mark.django_db
+
+HOSTILE = "\"><script>alert('x')</script>{{ 7|add:7 }}"
+INLINE = re.compile(
+    r"<script(?![^>]*\b(?:src=|application/json))|\sstyle=|\son\w+=|javascript:|<style", re.IGNORECASE
+)
+
+
+def fill(count: int = 1) -> None:
+    """A range with hosts and domains, all with hostile words; ids start at 1 in an empty database."""
+    range_ = Range.objects.create(cidr=f"10.{Range.objects.count()}.0.0/24", label=HOSTILE)
+    for number in range(count):
+        host = owned_host(
+            hostname=HOSTILE, reason=HOSTILE, libvirt_error=HOSTILE, libvirt_alive=False, load=[1.0]
+        )
+        domain(host, name=HOSTILE, title=HOSTILE, description=HOSTILE, tags=[HOSTILE], state="running")
+        ip = str(range_.network[number])
+        packed = b"\0" * 10 + b"\xff\xff" + ipaddress.ip_address(ip).packed
+        Address.objects.create(range=range_, ip=ip, packed=packed, kind="hypervisor", host=host)
+        now = timezone.now()
+        Crawl.objects.create(
+            range=range_,
+            phase="full",
+            state="failed",
+            started_at=now,
+            finished_at=now,
+            problem={"detail": HOSTILE},
+        )
+    create_join_key(label=HOSTILE)
+
+
+def paths() -> list[str]:
+    host, guest, range_ = Host.objects.first(), Domain.objects.first(), Range.objects.first()
+    crawl, address = Crawl.objects.first(), Address.objects.first()
+    assert host
+    assert guest
+    assert range_
+    assert crawl
+    assert address
+    discovery = f"/discovery/ranges/{range_.pk}/"
+    return [
+        *("/", "/discovery/", discovery, f"{discovery}card/", f"{discovery}edit/", f"{discovery}delete/"),
+        *(f"{discovery}at/192.0.2.99/", "/discovery/ranges/add/", f"/discovery/crawls/{crawl.pk}/"),
+        *(
+            "/hosts/",
+            f"/hosts/{host.pk}/",
+            f"/hosts/{host.pk}/row/",
+            f"/hosts/{host.pk}/retire/",
+            "/hosts/add/",
+        ),
+        *("/domains/", f"/domains/{guest.pk}/", f"/domains/{guest.pk}/row/", f"/hosts/{host.pk}/domains/"),
+        *("/join-keys/", "/join-keys/create/", "/account/tokens/"),
+    ]
+
+
+def test_nothing_is_inline_and_hostile_words_are_escaped(browser: Client) -> None:
+    fill()
+    for path in paths():
+        answer = browser.get(path)
+        page = answer.content.decode()
+        assert answer.status_code == 200, path
+        assert "alert('x')" not in page, path
+        assert not INLINE.search(page), (path, INLINE.search(page))
+        assert answer["Content-Security-Policy"].startswith("default-src 'self'; img-src 'self' data:")
+
+
+def test_hostile_words_are_shown_as_they_are(browser: Client) -> None:
+    fill()
+    assert "&quot;&gt;&lt;script&gt;alert(&#x27;x&#x27;)" in browser.get("/domains/").content.decode()
+
+
+def queries(browser: Client, path: str) -> int:
+    with CaptureQueriesContext(connection) as seen:
+        assert browser.get(path).status_code == 200, path
+    return len(seen)
+
+
+@pytest.mark.usefixtures("redis_server")
+def test_the_number_of_queries_does_not_grow_with_the_fleet(browser: Client) -> None:
+    fill()
+    lists = [path for path in paths() if "card" not in path]
+    few = {path: queries(browser, path) for path in lists}
+    for _ in range(3):
+        fill(5)
+    many = {path: queries(browser, path) for path in lists}
+    assert many == few
+    assert max(many.values()) <= 16, many
+
+
+@pytest.mark.parametrize(
+    "path",
+    ["/hosts/{host}/probe/", "/discovery/ranges/{range}/crawl/", "/discovery/crawls/{crawl}/cancel/"],
+)
+def test_no_get_changes_anything(browser: Client, path: str) -> None:
+    fill()
+    host, range_, crawl = Host.objects.get(), Range.objects.get(), Crawl.objects.get()
+    assert browser.get(path.format(host=host.pk, range=range_.pk, crawl=crawl.pk)).status_code == 405
+
+
+@pytest.mark.parametrize(
+    "page", ["/domains/?page=99", "/domains/?state=nonsense", "/hosts/?ordering=secret", "/domains/?host=x"]
+)
+def test_an_address_that_makes_no_sense_still_gets_a_page(browser: Client, page: str) -> None:
+    fill()
+    assert browser.get(page).status_code == 200
+
+
+def test_what_a_host_told_before_it_fell_silent_is_shown_as_unknown_with_its_age(browser: Client) -> None:
+    before = timezone.now() - timedelta(minutes=5)
+    domain(owned_host(last_seen=before, listed_at=before), state="running")
+    page = browser.get("/domains/").content.decode()
+    assert 'data-state="unknown"' in page
+    assert "was running" in page
+    assert "5 min ago" in page
+
+
+@pytest.mark.parametrize(
+    ("path", "word"),
+    [
+        ("/", "choose the first network"),
+        ("/discovery/", "No network is watched yet"),
+        ("/hosts/", "No host has been found yet"),
+        ("/domains/", "No domain is known yet"),
+        ("/join-keys/", "No join key yet"),
+        ("/account/tokens/", "No token yet"),
+        ("/domains/?search=nothing", "No domain matches"),
+    ],
+)
+def test_an_empty_list_says_why_and_what_to_do(browser: Client, path: str, word: str) -> None:
+    assert word in browser.get(path).content.decode()
+
+
+def answer_of(browser: Client, path: str) -> tuple[int, str]:
+    answer = browser.get(path)
+    return answer.status_code, answer.content.decode()
+
+
+def test_what_is_not_there_gets_a_page_that_says_so(browser: Client) -> None:
+    for path in ("/hosts/1/", "/domains/1/", "/discovery/ranges/1/", "/discovery/crawls/1/", "/nowhere/"):
+        status, page = answer_of(browser, path)
+        assert status == 404, path
+        assert "Not found" in page
