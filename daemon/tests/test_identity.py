@@ -46,6 +46,16 @@ def test_loose_modes_are_tightened(config: Config, caplog: pytest.LogCaptureFixt
     assert "was open to others" in caplog.text
 
 
+def test_what_a_kill_left_half_written_is_removed(config: Config) -> None:
+    """It may hold a key."""
+    known = identity.load(config).id
+    (config.state_dir / ".host.key.x1y2z3").write_text("half a key")
+    (config.state_dir / "notes").write_text("of root")
+    assert identity.load(config).id == known
+    found = {path.name for path in config.state_dir.iterdir()}
+    assert found == {"host.key", "identity.json", "notes"}
+
+
 def test_a_clone_gets_an_identity_of_its_own(config: Config) -> None:
     original = identity.load(config)
     (config.state_dir / "owner.json").write_text("of the original")

@@ -7,6 +7,7 @@ import contextlib
 import datetime as dt
 import json
 import logging
+import os
 import ssl
 import warnings
 from pathlib import Path
@@ -117,9 +118,33 @@ def test_a_mode_that_cannot_be_tightened_is_no_refusal(
     path: Path, tmp_path: Path, authority: Authority, caplog: pytest.LogCaptureFixture
 ) -> None:
     authority.drop(path, mode=0o644)
-    with mock.patch.object(Path, "chmod", side_effect=PermissionError):
+    with mock.patch.object(os, "fchmod", side_effect=PermissionError):
         assert JoinFile(path, tmp_path).read()
     assert "is open to others" in caplog.text
+
+
+@pytest.mark.timeout(10)
+def test_a_pipe_is_no_file(path: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    """Nobody writes into it: to read it is to wait for ever, with the daemon's lock."""
+    os.mkfifo(path)
+    assert JoinFile(path, tmp_path).read() is None
+    assert "no regular file" in caplog.text
+
+
+def test_a_file_at_the_end_of_a_link_is_tightened_when_it_is_a_join_key_alone(
+    path: Path, tmp_path: Path, authority: Authority
+) -> None:
+    other, real = tmp_path / "passwd", tmp_path / "real.json"
+    other.write_text("root:x:0:0::/root:/bin/bash")
+    other.chmod(0o644)
+    path.symlink_to(other)
+    assert JoinFile(path, tmp_path).read() is None
+    assert other.stat().st_mode & 0o777 == 0o644
+    authority.drop(real, mode=0o644)
+    path.unlink()
+    path.symlink_to(real)
+    assert JoinFile(path, tmp_path).read()
+    assert real.stat().st_mode & 0o777 == 0o600
 
 
 def test_a_file_that_cannot_be_used_is_said_once(

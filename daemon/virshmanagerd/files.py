@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import errno
 import os
+import stat
 import tempfile
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, BinaryIO
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -36,6 +38,25 @@ def write_private(path: Path, data: bytes) -> None:
         os.unlink(temporary)  # noqa: PTH108
         raise
     sync_directory(path.parent)
+
+
+def open_regular(path: Path) -> BinaryIO:
+    """Open a file to read it; a pipe or a device, which could make the reader wait for ever, is refused.
+
+    Raises:
+        OSError: when it cannot be opened, or is no regular file.
+    """
+    handle = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+    if not stat.S_ISREG(os.fstat(handle).st_mode):
+        os.close(handle)
+        raise OSError(errno.EINVAL, "it is no regular file")
+    return os.fdopen(handle, "rb")
+
+
+def remove_leftovers(directory: Path, name: str) -> None:
+    """Remove what ``write_private`` left of ``name`` when the process was killed in the middle of it."""
+    for leftover in directory.glob(f".{name}.*"):
+        leftover.unlink(missing_ok=True)
 
 
 def remove(path: Path) -> bool:

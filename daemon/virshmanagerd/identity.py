@@ -98,6 +98,8 @@ def load(config: Config) -> Identity:
     machine_id = read_machine_id(config.machine_id_file)
     try:
         files.make_private_directory(directory)
+        for name in (KEY, RECORD, OWNER):
+            files.remove_leftovers(directory, name)
         record = _settle(directory, machine_id)
         key = _load_key(directory / KEY)
     except OSError as error:

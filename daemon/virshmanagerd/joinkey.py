@@ -7,6 +7,7 @@ import binascii
 import datetime as dt
 import json
 import logging
+import os
 import ssl
 import uuid
 from dataclasses import dataclass
@@ -152,12 +153,12 @@ class JoinFile:
 
     def _load(self) -> JoinKey | None:
         try:
-            self._tighten()
-            with self._path.open("rb") as stream:
+            with files.open_regular(self._path) as stream:
                 data = stream.read(MAX_BYTES + 1)
-            if len(data) > MAX_BYTES:
-                raise JoinFileError(f"it has more than {MAX_BYTES} bytes")
-            key = parse(data)
+                if len(data) > MAX_BYTES:
+                    raise JoinFileError(f"it has more than {MAX_BYTES} bytes")
+                key = parse(data)
+                self._tighten(stream.fileno())  # not before: a link may lead to any file
         except OSError as error:
             logger.warning("%s is not used: %s", self._path, error.strerror)
             return None
@@ -169,15 +170,14 @@ class JoinFile:
             return None
         return key
 
-    def _tighten(self) -> None:
-        if not self._path.stat().st_mode & 0o077:
+    def _tighten(self, handle: int) -> None:
+        if not os.fstat(handle).st_mode & 0o077:
             return
         try:
-            self._path.chmod(0o600)
+            os.fchmod(handle, 0o600)
             logger.warning("%s was open to others; its mode is 0600 now", self._path)
         except OSError:
             logger.warning("%s is open to others, and is not ours to close: chmod it to 0600", self._path)
-        self._seen = files.signature(self._path)
 
     def _spent(self) -> list[str]:
         try:

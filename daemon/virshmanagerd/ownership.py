@@ -1,7 +1,7 @@
 """Who owns this host: ``unclaimed -> enrolling -> owned -> (reset) -> unclaimed``.
 
 The owner is on disk before it is in memory. ``enrolling`` is in memory only: a restart forgets it.
-Callers hold one lock (see ``daemon``); nothing here knows of threads.
+Who changes it holds one lock (see ``daemon``); to look, none is needed.
 """
 
 from __future__ import annotations
@@ -69,9 +69,8 @@ class Ownership:
     @property
     def enrolment(self) -> Enrolment | None:
         """The running enrolment, for as long as it may be finished."""
-        if self._enrolment and self._clock() >= self._enrolment.until:
-            self._enrolment = None
-        return self._enrolment
+        running = self._enrolment
+        return running if running and self._clock() < running.until else None
 
     def load(self) -> None:
         """Read the owner from disk.
