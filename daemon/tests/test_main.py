@@ -20,6 +20,8 @@ import psutil
 import pytest
 from doors import WELL_KNOWN, until
 
+from virshmanagerd.master import SOON_SECONDS, Backoff
+
 
 @dataclass
 class Command:
@@ -50,6 +52,11 @@ class Command:
             timeout=30,
             check=False,
         )
+
+    @property
+    def log(self) -> str:
+        """What the served program has said."""
+        return (self.directory / "log").read_text()
 
     @contextlib.contextmanager
     def serve(self) -> Iterator[psutil.Popen]:
@@ -135,6 +142,31 @@ def test_a_worker_that_dies_is_replaced(command: Command) -> None:
         until(lambda: [child.pid for child in master.children()] not in ([], [worker.pid]), 10)
         until(command.answers, 10)
         assert command.identity() == known
+
+
+def test_a_worker_that_keeps_dying_is_replaced_ever_later() -> None:
+    now = 1000.0
+    backoff = Backoff(lambda: now)
+    assert [backoff.wait() for _ in range(9)] == [0, 0, 1, 2, 4, 8, 16, 30, 30]
+    now += SOON_SECONDS
+    assert [backoff.wait() for _ in range(3)] == [0, 0, 1]
+
+
+def replace_worker(master: psutil.Popen) -> None:
+    known = master.children()[0]
+    known.kill()
+    until(lambda: any(child != known for child in master.children()), 10)
+
+
+def test_a_worker_that_waits_ends_when_told(command: Command) -> None:
+    with command.serve() as master:
+        for _ in range(4):
+            replace_worker(master)
+        until(lambda: "the next waits 4 s" in command.log, 10)
+        start = time.monotonic()
+        master.terminate()
+        assert master.wait(10) == 0
+        assert time.monotonic() - start < 3
 
 
 def test_a_worker_does_not_outlive_its_master(command: Command) -> None:

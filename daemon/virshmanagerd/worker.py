@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import sys
+import time
 from typing import TYPE_CHECKING, Any
 
 from gunicorn.arbiter import Arbiter
@@ -25,9 +26,11 @@ class DaemonWorker(Worker):  # type: ignore[misc]
 
     engine: Engine
     daemon: Daemon
+    wait_seconds = 0  # set by the master before the fork
 
     def load_wsgi(self) -> None:
         """Make the daemon. What stops it is one line in the log, and the end of the master."""
+        self._wait()
         from virshmanagerd.daemon import Daemon
         from virshmanagerd.driver import Driver
         from virshmanagerd.engine import Engine
@@ -42,6 +45,16 @@ class DaemonWorker(Worker):  # type: ignore[misc]
             sys.exit(Arbiter.WORKER_BOOT_ERROR)
         self.engine = Engine()
         self.log.info("this host is %s, %s", self.daemon.identity.id, self.daemon.ownership.state)
+
+    def _wait(self) -> None:
+        if self.wait_seconds:
+            self.log.warning("a worker ended soon after its start: the next waits %s s", self.wait_seconds)
+        until = time.monotonic() + self.wait_seconds
+        while self.alive and self.ppid == os.getppid() and time.monotonic() < until:
+            self.notify()
+            time.sleep(0.1)
+        if not self.alive:
+            sys.exit(0)
 
     def run(self) -> None:
         """Serve until the master says stop."""
