@@ -38,7 +38,7 @@ class Backoff:
         soon = self._started is not None and now - self._started < SOON_SECONDS
         self._failures = self._failures + 1 if soon else 0
         self._started = now
-        return min(LONGEST_WAIT, 2 ** min(self._failures, 9) // 4)
+        return min(LONGEST_WAIT, (1 << min(self._failures, 9)) >> 2)
 
 
 class Master(BaseApplication):  # type: ignore[misc]
