@@ -86,10 +86,12 @@ def run(
     port: int,
     max_rate: int | None,
     stopped: Callable[[], bool] = lambda: False,
+    began: Callable[[], object] = lambda: None,
 ) -> Output:
     """Run nmap on `networks` (of one family): which hosts are up, and is `port` open on them?
 
-    At most `max_rate` packets a second; None: no limit. `stopped` is asked several times a second.
+    At most `max_rate` packets a second; None: no limit. `stopped` is asked several times a second; `began` is
+    called once, when nmap runs.
     Raises ScanFailed, or CrawlEnded when `stopped` said so; nmap does not run any more then.
     """
     targets = _checked(networks)
@@ -100,6 +102,7 @@ def run(
         "".join(f"{network}\n" for network in targets).encode(),
         deadline_seconds(sum(network.num_addresses for network in targets), max_rate),
         stopped,
+        began,
     )
     sent = RAW_PACKETS.search(text)
     return Output(xml, int(sent[1]) if sent else 0, port)
@@ -161,14 +164,19 @@ def _reader() -> Any:
 
 
 def _run(
-    command: Sequence[str], targets: bytes, seconds: float, stopped: Callable[[], bool]
+    command: Sequence[str],
+    targets: bytes,
+    seconds: float,
+    stopped: Callable[[], bool],
+    began: Callable[[], object],
 ) -> tuple[bytes, bytes]:
-    """Run nmap to its end. Returns its XML and its text."""
+    """Run nmap to its end. Returns its XML and its text; a pipe that nobody empties would hold it up."""
     if shutil.which("nmap") is None:
         raise ScanFailed("nmap_missing")
     with (
         os.fdopen(os.memfd_create("targets"), "w+b") as given,
         os.fdopen(os.memfd_create("xml"), "rb") as xml,
+        os.fdopen(os.memfd_create("text"), "rb") as text,
     ):
         given.write(targets)
         given.seek(0)
@@ -176,7 +184,7 @@ def _run(
             process = subprocess.Popen(  # noqa: S603 -- no part of it was typed by anybody
                 [*command, "-oX", f"/proc/self/fd/{xml.fileno()}"],
                 stdin=given,
-                stdout=subprocess.PIPE,
+                stdout=text,
                 stderr=subprocess.PIPE,
                 pass_fds=[xml.fileno()],
                 # Ctrl-C in a terminal is for us: nmap ends when we say so.
@@ -185,21 +193,27 @@ def _run(
         except OSError as error:
             raise ScanFailed("no_resources", error.strerror or "") from error
         with process:
-            text, errors = _finish(process, time.monotonic() + seconds, stopped)
+            errors = _finish(process, time.monotonic() + seconds, stopped, began)
         if process.returncode < 0:
             raise ScanFailed("nmap_killed", signal.Signals(-process.returncode).name)
         if process.returncode > 0:
             raise ScanFailed("nmap_failed", _clean(errors))
-        return xml.read(), text
+        text.seek(0)
+        return xml.read(), text.read()
 
 
 def _finish(
-    process: subprocess.Popen[bytes], deadline: float, stopped: Callable[[], bool]
-) -> tuple[bytes, bytes]:
+    process: subprocess.Popen[bytes],
+    deadline: float,
+    stopped: Callable[[], bool],
+    began: Callable[[], object],
+) -> bytes:
+    """Wait for the end of nmap; whatever ends the wait ends nmap. Returns what it complained of."""
     try:
+        began()
         while True:
             try:
-                return process.communicate(timeout=LOOK_SECONDS)
+                return process.communicate(timeout=LOOK_SECONDS)[1]
             except subprocess.TimeoutExpired:
                 if stopped():
                     raise CrawlEnded from None

@@ -33,6 +33,7 @@ from .views import counts
 logger = logging.getLogger(__name__)
 
 Progress = Callable[[Crawl], None]
+Scanned = tuple[Chunk, AddressSet, scanner.Output]
 BEAT_SECONDS = 1.0
 PUBLISH_SECONDS = 0.5
 
@@ -118,6 +119,33 @@ class Heart(threading.Thread):
             logger.warning("Crawl %s could not say that it is carried: %s", self._crawl.pk, error)
 
 
+class Pipeline:
+    """Two chunks are under way at most: nmap scans one, and the one before is stored by a second thread.
+
+    The chunk before is handed over once nmap runs: storing it would slow the start of nmap.
+    """
+
+    def __init__(self, storer: ThreadPoolExecutor, store: Callable[..., None]) -> None:
+        self._storer = storer
+        self._store = store
+        self._scanned: Scanned | None = None
+        self._storing: Future[None] | None = None
+
+    def take(self, scanned: Scanned) -> None:
+        """Keep a chunk until the next nmap runs. Raises what went wrong with the one before it."""
+        self.wait()
+        self._scanned = scanned
+
+    def hand_over(self) -> None:
+        if self._scanned:
+            self._storing = self._storer.submit(self._store, *self._scanned)
+            self._scanned = None
+
+    def wait(self) -> None:
+        if self._storing:
+            self._storing.result()
+
+
 class Carrier:
     def __init__(self, crawl: Crawl, on_progress: Progress | None, stop: threading.Event) -> None:
         self.crawl = crawl
@@ -151,28 +179,23 @@ class Carrier:
 
     def _scan(self) -> None:
         with ThreadPoolExecutor(1, "store") as storer:
+            pipeline = Pipeline(storer, self._store)
             try:
-                self._scan_chunks(storer)
+                while scanned := self._scan_next(pipeline.hand_over):
+                    pipeline.take(scanned)
+            except (KeyboardInterrupt, SystemExit):
+                # What is being stored ends at the next place where it looks.
+                self.heart.ended.set()
+                raise
             finally:
+                # What was scanned is stored, whatever ended the crawl.
+                pipeline.hand_over()
                 # Those of that thread: `connection.close` would be looked up in this one.
                 storer.submit(connections.close_all)
+            pipeline.wait()
 
-    def _scan_chunks(self, storer: ThreadPoolExecutor) -> None:
-        before: Future[None] | None = None
-        try:
-            while scanned := self._scan_next():
-                if before:
-                    before.result()
-                before = storer.submit(self._store, *scanned)
-            if before:
-                before.result()
-        except (KeyboardInterrupt, SystemExit):
-            # The chunk before is being stored: it ends at the next place where it looks.
-            self.heart.ended.set()
-            raise
-
-    def _scan_next(self) -> tuple[Chunk, AddressSet, scanner.Output] | None:
-        """Scan the next chunk, in its turn; None when there is none left."""
+    def _scan_next(self, began: Callable[[], object]) -> Scanned | None:
+        """Scan the next chunk, in its turn; None when none is left. `began` is called when nmap runs."""
         capped = self.crawl.max_rate is not None
         with self.lease.held(self.stopped) if capped else nullcontext():
             if self.stopped():
@@ -182,7 +205,11 @@ class Carrier:
                 return None
             asked = targets(self.crawl.range, self.crawl.phase, parse_network(chunk.network))
             output = scanner.run(
-                asked.networks(), port=self.crawl.port, max_rate=self.crawl.max_rate, stopped=self.stopped
+                asked.networks(),
+                port=self.crawl.port,
+                max_rate=self.crawl.max_rate,
+                stopped=self.stopped,
+                began=began,
             )
             return chunk, asked, output
 

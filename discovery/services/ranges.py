@@ -153,7 +153,8 @@ def range_of(ip: str) -> Range | None:
 def may_dial(ip: str) -> bool:
     """Does `ip` lie in an enabled range, and is excluded by none?"""
     try:
-        address = ipaddress.ip_address(ip)
+        # A scope (fe80::1%eth0) is a name of this machine's, not a part of an address.
+        address = ipaddress.ip_address("" if "%" in ip else ip)
     except ValueError:
         return False
     holding = [range_ for range_ in Range.objects.enabled() if address in range_.network]

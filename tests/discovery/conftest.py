@@ -26,12 +26,17 @@ def home(tmp_path: Path, settings: Settings, redis_server: Redis) -> Path:
 
 
 @pytest.fixture
-def make_range(db: None, home: Path) -> Callable[..., Range]:
-    """Make a range, uncapped and without a schedule unless told otherwise."""
+def make_range(db: None, home: Path, free_port: int) -> Callable[..., Range]:
+    """Make a range, uncapped, without a schedule, and of a port that nobody uses, unless told otherwise."""
 
     def make(cidr: str = "127.0.77.0/28", **fields: Any) -> Range:
         never = dict.fromkeys(("full", "new", "recheck", "probe"))
-        given: dict[str, Any] = {"cidr": cidr, "max_rate": None, "schedule": never} | fields
+        given: dict[str, Any] = {
+            "cidr": cidr,
+            "port": free_port,
+            "max_rate": None,
+            "schedule": never,
+        } | fields
         return services.create_range(**given)
 
     return make

@@ -102,12 +102,12 @@ class TestRuns:
         (crawl,) = json.loads(run("--json", "--phase", word))
         assert (crawl["phase"], crawl["state"]) == (phase, "succeeded")
 
-    def test_port_and_rate_are_for_this_run(self, make_range: MakeRange) -> None:
+    def test_port_and_rate_are_for_this_run(self, make_range: MakeRange, free_port: int) -> None:
         range_ = make_range()
         run("--port", "4321", "--max-rate", "777")
         assert Crawl.objects.values_list("port", "max_rate").get() == (4321, 777)
         range_.refresh_from_db()
-        assert (range_.port, range_.max_rate) == (16510, None)
+        assert (range_.port, range_.max_rate) == (free_port, None)
 
     def test_one_that_fails_does_not_keep_the_next_from_being_crawled(
         self, make_range: MakeRange, capsys: pytest.CaptureFixture[str]
@@ -182,7 +182,7 @@ def second_chunk_hangs(fake_nmap: FakeNmap, installation: Installation, tmp_path
 def test_an_interrupt_ends_it_cleanly(
     installation: Installation, second_chunk_hangs: Path, number: signal.Signals, status: int
 ) -> None:
-    with installation.running("crawl", "--json", "127.0.64.0/19") as process:
+    with installation.running("crawl", "--json", "--port", "1", "127.0.64.0/19") as process:
         wait_until(second_chunk_hangs.exists, "the second chunk is scanned")
         process.send_signal(number)
         told, errors = process.communicate(timeout=20)
@@ -197,13 +197,13 @@ def test_an_interrupt_ends_it_cleanly(
 def test_a_killed_crawl_keeps_its_findings_and_blocks_nobody(
     installation: Installation, second_chunk_hangs: Path
 ) -> None:
-    with installation.running("crawl", "127.0.64.0/19") as process:
+    with installation.running("crawl", "--port", "1", "127.0.64.0/19") as process:
         wait_until(second_chunk_hangs.exists, "the second chunk is scanned")
         process.kill()
     nmap = int(second_chunk_hangs.read_text())
     wait_until(lambda: not is_alive(nmap), "nmap died with it")
     installation.environment["PATH"] = installation.environment["PATH"].partition(":")[2]
-    following = installation.manage("crawl", "127.0.64.0/19")
+    following = installation.manage("crawl", "--port", "1", "127.0.64.0/19")
     assert following.returncode == 0, following.stderr
     *_, killed, last = installation.crawls()
     assert (killed["state"], killed["problem"]["type"]) == ("failed", "process_lost")

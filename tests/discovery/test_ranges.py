@@ -78,6 +78,9 @@ def test_nothing_may_be_dialled_but_in_an_enabled_range(make_range: MakeRange) -
     assert guards.may_dial("10.78.0.1")
     for ip in ("10.78.0.9", "10.78.1.1", "::ffff:10.78.0.1", "fe80::1%eth0", "nonsense", ""):
         assert not guards.may_dial(ip)
+    make_range("fd00::/112")
+    assert guards.may_dial("fd00::1")
+    assert not guards.may_dial("fd00::1%eth0")
     services.update_range(range_, enabled=False)
     assert not guards.may_dial("10.78.0.1")
 
