@@ -46,16 +46,27 @@ def troubled_hosts() -> list[Host]:
     return list(found.order_by("status", "hostname")[: SHOWN + 1])  # type: ignore[misc] # annotated above
 
 
+def memory() -> dict[str, int]:
+    """Bytes in use and in all, of owned hosts that tell both: libvirt says 0 free when it cannot tell."""
+    told = (
+        Host.objects.owned().filter(memory_free__gt=0).aggregate(total=Sum("memory"), free=Sum("memory_free"))
+    )
+    total = told["total"] or 0
+    return {"total": total, "used": total - (told["free"] or 0)}
+
+
 @require_safe
 def overview(request: HttpRequest) -> HttpResponse:
     numbers = summary()
     running = Domain.objects.present().filter(state=DomainState.RUNNING)
+    vcpus = running.aggregate(n=Sum("vcpus"))["n"] or 0
     failed = Crawl.objects.filter(state=CrawlState.FAILED).exclude(phase=Phase.PROBE).select_related("range")
     context = {
         "section": "overview",
         "numbers": numbers,
-        "memory_used": numbers["memory"] - numbers["memory_free"],
-        "vcpus": running.aggregate(n=Sum("vcpus"))["n"] or 0,
+        "memory": memory(),
+        "vcpus": vcpus,
+        "vcpus_per_cpu": vcpus / numbers["cpus"] if numbers["cpus"] else None,
         "troubled": troubled_hosts(),
         "shown": SHOWN,
         "failed_crawl": failed.first(),

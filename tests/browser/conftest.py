@@ -43,6 +43,11 @@ def add_range(page: Page, site: Site) -> None:
     page.get_by_role("button", name="Add and crawl now").click()
 
 
+def show_the_end(page: Page) -> None:
+    """What is out of sight is not fetched again until it is seen."""
+    page.evaluate("scrollTo(0, document.body.scrollHeight)")
+
+
 @pytest.fixture(scope="package")
 def crawled(site: Site) -> Site:
     """A range was added on the page (by the test of that, if it ran), and its first crawl has ended."""
@@ -52,7 +57,7 @@ def crawled(site: Site) -> Site:
             page.get_by_role("link", name="Rack 4", exact=True).click()
         else:
             add_range(page, site)
-        page.locator("#crawls").scroll_into_view_if_needed()
+        show_the_end(page)
         expect(page.locator("#crawls")).to_contain_text("Succeeded", timeout=60_000)
         page.goto("/hosts/?status=online")
         expect(page.locator("#hosts tbody tr")).to_have_count(HYPERVISORS, timeout=30_000)

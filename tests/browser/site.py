@@ -38,7 +38,7 @@ class Site:
 
     def context(self, *, signed_in: bool = True, **options: Any) -> BrowserContext:
         kept = {"storage_state": self.state} if signed_in else {}
-        return self.browser.new_context(**({"base_url": self.address, "viewport": DESK} | kept | options))  # type: ignore[arg-type]
+        return self.browser.new_context(**({"base_url": self.address, "viewport": DESK} | kept | options))
 
     @contextmanager
     def page(self, *, signed_in: bool = True, **options: Any) -> Iterator[Page]:

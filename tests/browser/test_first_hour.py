@@ -5,7 +5,7 @@ import re
 import pytest
 from playwright.sync_api import Page, expect
 
-from .conftest import add_range
+from .conftest import add_range, show_the_end
 from .site import FOREIGN, HYPERVISORS, OTHERS, PHONE, Site
 
 pytestmark = [pytest.mark.browser, pytest.mark.timeout(240)]
@@ -89,9 +89,9 @@ def test_adding_a_range_fills_its_map_without_a_reload(site: Site) -> None:
         expect(page.locator(".legend")).to_contain_text(
             re.compile(rf"Foreign\s*{FOREIGN}\s*Others\s*{OTHERS}")
         )
-        for part, text in (("#addresses", "127.0.79.3"), ("#crawls", "Succeeded")):
-            page.locator(part).scroll_into_view_if_needed()
-            expect(page.locator(part)).to_contain_text(text)
+        show_the_end(page)
+        expect(page.locator("#addresses")).to_contain_text("127.0.79.3")
+        expect(page.locator("#crawls")).to_contain_text("Succeeded")
         for column, kind in enumerate(("other", "hypervisor", "hypervisor", "hypervisor")):
             page.wait_for_function(SHOWS, arg=[column, 0, 4, kind])
         assert was_kept(page)

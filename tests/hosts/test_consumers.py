@@ -22,7 +22,9 @@ class Socket:
 
     def __init__(self, consumer: Any, query: str = "", **scope: Any) -> None:
         plain = {"type": "websocket", "path": "/", "headers": [], "query_string": query.encode()}
-        self.wire: Any = ApplicationCommunicator(consumer.as_asgi(), plain | scope)
+        self.wire: Any = ApplicationCommunicator(  # type: ignore[no-untyped-call]
+            consumer.as_asgi(), plain | scope
+        )
 
     async def connect(self) -> None:
         await self.wire.send_input({"type": "websocket.connect"})
