@@ -11,7 +11,8 @@ TEST_NAMESPACE = "http://libvirt.org/schemas/domain/test/1.0"
 TAGS_NAMESPACE = "urn:virshmanager:domain:1"
 ROLES = ("web", "db", "mail", "build", "dns", "proxy", "cache", "queue", "backup", "lab", "wiki", "ldap")
 # Four of five are on, as in a machine room; 1 running, 3 paused, 5 shut off (virDomainState).
-RUN_STATES = (1, 1, 1, 1, 1, 1, 1, 1, 5, 5, 5, 3)
+SHUT_OFF = 5
+RUN_STATES = (1, 1, 1, 1, 1, 1, 1, 1, SHUT_OFF, SHUT_OFF, SHUT_OFF, 3)
 MEBIBYTE = 1024
 
 ET.register_namespace("test", TEST_NAMESPACE)
@@ -34,13 +35,24 @@ def node_xml(seed: str, domains: int) -> str:
     }
     for name, value in facts.items():
         ET.SubElement(cpu, name).text = str(value)
-    ET.SubElement(node, "memory").text = str(chance.choice((32, 64, 128)) * 1024 * MEBIBYTE)
+    ET.SubElement(node, "memory").text = str(chance.choice((128, 192, 256)) * 1024 * MEBIBYTE)
     numbers = dict.fromkeys(ROLES, 0)
     for _ in range(domains):
         role = chance.choice(ROLES)
         numbers[role] += 1
         node.append(_domain(chance, f"{role}-{seed.rpartition('-')[2]}-{numbers[role]:02}", role))
     return ET.tostring(node, encoding="unicode")
+
+
+def memory_free(node: str) -> int:
+    """Return the bytes that the domains of a `<node>` leave free."""
+    root = ET.fromstring(node)  # noqa: S314 -- our own text
+    used = sum(
+        int(domain.findtext("memory", "0"))
+        for domain in root.iter("domain")
+        if domain.findtext(f"{{{TEST_NAMESPACE}}}runstate") != str(SHUT_OFF)
+    )
+    return (int(root.findtext("memory", "0")) - used) * 1024
 
 
 def machine_id(seed: str) -> str:

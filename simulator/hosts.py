@@ -11,9 +11,10 @@ from virshmanagerd import identity
 from virshmanagerd.config import Config
 from virshmanagerd.daemon import Daemon
 from virshmanagerd.driver import Driver
+from virshmanagerd.driver.answers import HostFacts
 from virshmanagerd.engine import Engine
 
-from .fleet import machine_id, node_xml
+from .fleet import machine_id, memory_free, node_xml
 
 BACKLOG = 128
 
@@ -38,6 +39,18 @@ class Plan:
 
     def name(self, index: int) -> str:
         return f"hv-{index + 1:02}"
+
+
+class SimulatedDriver(Driver):
+    """The test driver says that no memory is free: here what the domains leave at the start is."""
+
+    def __init__(self, uri: str, memory_free: int) -> None:
+        super().__init__(uri)
+        self._memory_free = memory_free
+
+    def host(self) -> HostFacts:
+        """See `Driver.host`."""
+        return {**super().host(), "memory_free": self._memory_free}
 
 
 def serve(plan: Plan, indexes: Sequence[int], engine: Engine) -> list[Daemon]:
@@ -75,7 +88,8 @@ def _daemon(plan: Plan, index: int) -> Daemon:
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     node = folder / "node.xml"
     number = random.Random(name).randint(*plan.domains)  # noqa: S311 -- reproducible, not secret
-    node.write_text(node_xml(name, number))
+    xml = node_xml(name, number)
+    node.write_text(xml)
     (folder / "machine-id").write_text(machine_id(name))
     if plan.join_file and not (state / identity.OWNER).exists():
         shutil.copy(plan.join_file, folder / "join.json")
@@ -88,4 +102,4 @@ def _daemon(plan: Plan, index: int) -> Daemon:
         machine_id_file=folder / "machine-id",
         hostname=name,
     )
-    return Daemon(config, Driver(config.uri))
+    return Daemon(config, SimulatedDriver(config.uri, memory_free(xml)))
