@@ -12,7 +12,7 @@ STRICT = {
     "form-action": "'self'",
     "frame-ancestors": "'none'",
 }
-# The browsable API and its documentation, which others wrote, have style elements. No page has inline scripts.
+# The browsable API and its documentation, which others wrote, have style elements. None has inline scripts.
 API_PAGES = STRICT | {"style-src": "'self' 'unsafe-inline'"}
 
 
