@@ -24,8 +24,16 @@ PASSING = frozenset({"too_slow", "refused", "unreachable"})
 def meet_all(targets: Iterable[Target]) -> dict[str, Answer]:
     """Ask all who they are, and let `hosts` meet those that prove it. Returns an answer by IP.
 
-    One that hangs delays no other, and costs at most its own deadline.
+    One that hangs delays no other, and costs at most its own deadline. Who was too slow is asked once more
+    when the others have been met: while hundreds enrol, it may be this machine that was slow.
     """
+    asked = list(targets)
+    answers = _meet_once(asked)
+    slow = [target for target in asked if answers[target[0]].reason == "too_slow"]
+    return answers | _meet_once(slow) if slow else answers
+
+
+def _meet_once(targets: Iterable[Target]) -> dict[str, Answer]:
     answers: dict[str, Answer] = {}
     meetings: dict[str, Future[Answer]] = {}
 
