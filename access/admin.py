@@ -4,11 +4,11 @@ from django.contrib import admin
 from django.db.models import Model
 from django.http import HttpRequest
 
-from .looking import LookingAdmin
 from .models import ApiToken, SetupLink
+from .readonly import ReadOnlyAdmin
 
 
-class RevocableAdmin(LookingAdmin):
+class RevocableAdmin(ReadOnlyAdmin):
     def has_delete_permission(self, request: HttpRequest, obj: Model | None = None) -> bool:
         return True
 

@@ -5,7 +5,7 @@ from django.db.models import QuerySet
 from django.http import HttpRequest
 from django.utils.translation import gettext_lazy as _
 
-from access.looking import LookingAdmin
+from access.readonly import ReadOnlyAdmin
 
 from . import services
 from .choices import Phase
@@ -14,7 +14,7 @@ from .models import Address, Chunk, Crawl, Range
 
 
 @admin.register(Range)
-class RangeAdmin(LookingAdmin):
+class RangeAdmin(ReadOnlyAdmin):
     """Made and changed on its page or by the API, which check what a range may be."""
 
     list_display = ["cidr", "label", "port", "max_rate", "enabled", "created_at"]
@@ -40,7 +40,7 @@ class RangeAdmin(LookingAdmin):
 
 
 @admin.register(Crawl)
-class CrawlAdmin(LookingAdmin):
+class CrawlAdmin(ReadOnlyAdmin):
     list_display = [
         "id",
         "range",
@@ -65,14 +65,14 @@ class CrawlAdmin(LookingAdmin):
 
 
 @admin.register(Chunk)
-class ChunkAdmin(LookingAdmin):
+class ChunkAdmin(ReadOnlyAdmin):
     list_display = ["network", "crawl", "addresses", "state"]
     list_filter = ["state"]
     list_select_related = ["crawl__range"]
 
 
 @admin.register(Address)
-class AddressAdmin(LookingAdmin):
+class AddressAdmin(ReadOnlyAdmin):
     list_display = ["ip", "range", "kind", "reason", "host", "first_seen", "last_seen"]
     list_filter = ["kind", "range", "reason"]
     list_select_related = ["range", "host"]

@@ -1,13 +1,13 @@
 from django.contrib import admin
 from django.utils.translation import gettext_lazy as _
 
-from access.looking import LookingAdmin
+from access.readonly import ReadOnlyAdmin
 
 from .models import Domain, DomainQuerySet
 
 
 @admin.register(Domain)
-class DomainAdmin(LookingAdmin):
+class DomainAdmin(ReadOnlyAdmin):
     """The mirror of what hosts report: to see, since the truth is on the host."""
 
     list_display = [

@@ -9,8 +9,8 @@ from django.http import HttpRequest
 from django.utils.translation import gettext_lazy as _
 from django.utils.translation import ngettext
 
-from access.looking import LookingAdmin
 from access.permissions import caller
+from access.readonly import ReadOnlyAdmin
 
 from . import services
 from .errors import HostsError
@@ -23,7 +23,7 @@ else:
 
 
 def carry_out(
-    admin_page: LookingAdmin, request: HttpRequest, hosts: QuerySet[Host], verb: Callable[[Host], Any]
+    admin_page: ReadOnlyAdmin, request: HttpRequest, hosts: QuerySet[Host], verb: Callable[[Host], Any]
 ) -> None:
     """Do `verb` to each host and tell how often it went well; a refusal is told, and stops no other."""
     done = 0
@@ -48,7 +48,7 @@ class HostAddressInline(TabularInline):
 
 
 @admin.register(Host)
-class HostAdmin(LookingAdmin):
+class HostAdmin(ReadOnlyAdmin):
     list_display = [
         "__str__",
         "address",
@@ -90,21 +90,21 @@ class HostAdmin(LookingAdmin):
 
 
 @admin.register(HostAddress)
-class HostAddressAdmin(LookingAdmin):
+class HostAddressAdmin(ReadOnlyAdmin):
     list_display = ["ip", "port", "host", "proved_at"]
     list_select_related = ["host"]
     search_fields = ["ip", "host__hostname"]
 
 
 @admin.register(QuarantinedKey)
-class QuarantinedKeyAdmin(LookingAdmin):
+class QuarantinedKeyAdmin(ReadOnlyAdmin):
     list_display = ["public_key_sha256", "ip", "problem", "first_seen", "last_seen"]
     list_filter = ["problem"]
     search_fields = ["public_key_sha256", "ip", "claimed_uuid"]
 
 
 @admin.register(JoinKey)
-class JoinKeyAdmin(LookingAdmin):
+class JoinKeyAdmin(ReadOnlyAdmin):
     """Made on its page, by the API or by `manage.py join_key`: the secret is shown there once, never here."""
 
     list_display = ["__str__", "state", "approve", "uses", "max_uses", "expires_at", "created_by"]

@@ -11,9 +11,6 @@ from django_redis import get_redis_connection
 from redis.exceptions import RedisError
 
 from .errors import PROBLEM_JSON, problem
-from .metrics import metrics
-
-__all__ = ["healthz", "metrics", "readyz"]
 
 WORKER_BEAT_KEY = "virshmanager:worker:beat"
 WORKER_BEAT_LASTS_SECONDS = 20

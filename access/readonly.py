@@ -12,7 +12,7 @@ else:
     Base = admin.ModelAdmin
 
 
-class LookingAdmin(Base):
+class ReadOnlyAdmin(Base):
     """Rows are shown and never added, edited or deleted here. A subclass may allow deleting again."""
 
     def has_add_permission(self, request: HttpRequest) -> bool:  # noqa: ARG002 -- Django's signature
