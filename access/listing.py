@@ -14,7 +14,7 @@ ROWS_PER_PAGE = 100
 
 @dataclass(frozen=True)
 class Listing:
-    """`ordering` is the field in force, `-` for descending; `understood` is false for a filter we do not know."""
+    """`ordering` is the field in force, `-` for descending; `understood`: all filters made sense."""
 
     page: Page[Any]
     ordering: str
@@ -30,7 +30,7 @@ def listing(
     orderings: Collection[str],
     default: str,
 ) -> Listing:
-    """Return the page of `queryset` that the query string asks for; filters that make no sense are left out."""
+    """Return the page of `queryset` that the address asks for; filters that make no sense are left out."""
     filters = filter_class(request.GET, queryset=queryset, request=request)
     understood = filters.is_valid()
     rows = filters.qs if understood else queryset

@@ -9,8 +9,8 @@ if "VIRSHMANAGER_HOME" not in os.environ:
     os.environ["VIRSHMANAGER_HOME"] = tempfile.mkdtemp(prefix="virshmanager-tests-")
     atexit.register(shutil.rmtree, os.environ["VIRSHMANAGER_HOME"], ignore_errors=True)
 
-from virshmanager.settings import *  # noqa: E402, F403 -- the tests run on the server's own settings
-from virshmanager.settings import DATABASES, VIRSHMANAGER_HOME  # noqa: E402
+from virshmanager.settings import *  # noqa: F403 -- the tests run on the server's own settings
+from virshmanager.settings import DATABASES, VIRSHMANAGER_HOME
 
 # A file, as in service: tests with threads would share one connection in memory.
 if str(DATABASES["default"]["ENGINE"]).endswith("sqlite3"):

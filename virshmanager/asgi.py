@@ -1,4 +1,4 @@
-"""The web application: HTTP by Django, WebSockets by Channels, for logged-in users of the same origin only."""
+"""The web application: HTTP by Django, WebSockets by Channels for users of the same origin only."""
 
 import os
 

@@ -1,10 +1,13 @@
 """Every WebSocket of the server. The origin and the session are checked before, in `asgi`."""
 
+from typing import Any
+
 from django.urls import path, re_path
 
 from hosts.consumers import LiveConsumer, NowhereConsumer
 
-websocket_urlpatterns = [
-    path("ws/live/", LiveConsumer.as_asgi()),
-    re_path(r"", NowhereConsumer.as_asgi()),
-]
+# The types of Django's routes know views alone; Channels routes applications by the same means.
+live: Any = LiveConsumer.as_asgi()
+nowhere: Any = NowhereConsumer.as_asgi()
+
+websocket_urlpatterns: list[Any] = [path("ws/live/", live), re_path(r"", nowhere)]
