@@ -5,7 +5,9 @@ Delivery is at most once, so a failure to publish is logged and harms nothing: p
 """
 
 import logging
-from typing import Literal, TypedDict, cast
+from collections.abc import Collection
+from functools import partial
+from typing import Literal, NamedTuple, TypedDict, cast
 
 from asgiref.sync import async_to_sync
 from channels.layers import BaseChannelLayer, get_channel_layer
@@ -32,28 +34,40 @@ class Event(TypedDict):
     sequence: int
 
 
+class News(NamedTuple):
+    """What happened to the object `id`, and the groups that hear of it."""
+
+    event: EventType
+    id: int
+    groups: tuple[str, ...]
+
+
 def publish(event: EventType, id: int, *groups: str) -> None:  # noqa: A002 -- the field's name on the wire
     """Tell `groups` (default: the fleet) after the running transaction has been committed."""
-    transaction.on_commit(lambda: _send(event, id, groups or (FLEET,)))
+    publish_all([News(event, id, groups or (FLEET,))])
 
 
-def _send(event: EventType, id: int, groups: tuple[str, ...]) -> None:  # noqa: A002
+def publish_all(news: Collection[News]) -> None:
+    """As `publish`, of many at once: a listing may change thousands of domains."""
+    if news:
+        transaction.on_commit(partial(_send, news))
+
+
+def _send(news: Collection[News]) -> None:
+    told = [(item, group) for item in news for group in item.groups]
     try:
-        redis = get_redis_connection()
+        with get_redis_connection().pipeline(transaction=False) as pipeline:
+            for _item, group in told:
+                pipeline.hincrby(SEQUENCE_KEY, group, 1)
+            sequences = pipeline.execute()
         async_to_sync(_send_all)(
             [
-                Event(
-                    type="live.event",
-                    event=event,
-                    id=id,
-                    group=group,
-                    sequence=int(redis.hincrby(SEQUENCE_KEY, group, 1)),
-                )
-                for group in groups
+                Event(type="live.event", event=item.event, id=item.id, group=group, sequence=sequence)
+                for (item, group), sequence in zip(told, sequences, strict=True)
             ]
         )
     except (RedisError, OSError) as error:
-        logger.warning("Live event %s %s was not published: %s", event, id, error)
+        logger.warning("%s live events were not published: %s", len(told), error)
 
 
 async def _send_all(messages: list[Event]) -> None:

@@ -6,7 +6,7 @@ from django.db import transaction
 from django.db.models import Count
 from django.utils import timezone
 
-from hosts.live import FLEET, publish
+from hosts.live import FLEET, News, publish, publish_all
 from hosts.models import Host
 from hosts.payloads import DomainFacts
 
@@ -59,8 +59,8 @@ def _tell(host: Host, difference: Difference) -> None:
     if not any(difference):
         return
     publish("domains.changed", host.pk, FLEET, f"host.{host.pk}")
-    for row in [*(row for row, _ in difference.changed), *difference.vanished]:
-        publish("domain.changed", row.pk, f"domain.{row.pk}")
+    rows = [*(row for row, _ in difference.changed), *difference.vanished]
+    publish_all([News("domain.changed", row.pk, (f"domain.{row.pk}",)) for row in rows])
 
 
 def count_domains(host_ids: Collection[int]) -> dict[int, dict[str, int]]:

@@ -2,7 +2,7 @@
 
 from django.core.cache import cache
 
-from ..live import FLEET, publish
+from ..live import FLEET, News, publish_all
 from ..models import Host
 
 KEY = "hosts:statuses"
@@ -19,6 +19,5 @@ def publish_statuses() -> int:
     if known is None:
         return 0
     changed = [pk for pk, status in current.items() if known.get(pk, status) != status]
-    for pk in changed:
-        publish("host.changed", pk, FLEET, f"host.{pk}")
+    publish_all([News("host.changed", pk, (FLEET, f"host.{pk}")) for pk in changed])
     return len(changed)

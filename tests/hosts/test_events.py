@@ -26,7 +26,7 @@ Told = list[tuple[str, int, tuple[str, ...]]]
 @pytest.fixture
 def told(monkeypatch: pytest.MonkeyPatch) -> Told:
     events: Told = []
-    monkeypatch.setattr(live, "_send", lambda event, id, groups: events.append((event, id, groups)))  # noqa: A006
+    monkeypatch.setattr(live, "_send", events.extend)
     return events
 
 
