@@ -66,6 +66,14 @@ async def listening(user: User, query: str = "") -> Socket:
     return communicator
 
 
+@pytest.mark.parametrize("query", ["host=%D9%A3", f"host={'9' * 200}", "host=1.x", "host=*", "fleet=1", "%"])
+async def test_a_page_that_asks_for_nonsense_hears_of_the_fleet(query: str, ada: User) -> None:
+    communicator = await listening(ada, query)
+    await tell("fleet", 1)
+    assert (await communicator.told())["type"] == "host.changed"
+    await communicator.disconnect()
+
+
 @pytest.mark.parametrize("who", ["stranger", "sam"])
 async def test_who_is_no_administrator_is_closed_and_told_nothing(who: str, sam: User) -> None:
     communicator = socket(sam if who == "sam" else AnonymousUser())
