@@ -6,9 +6,16 @@ from django.db.models import TextChoices
 from django.utils.translation import gettext_lazy as _
 
 DAEMON_PORT = 16510
+MAX_PORT = 65535
 STALE_AFTER = timedelta(seconds=30)
 OFFLINE_AFTER = timedelta(seconds=120)
 STALE_AFTER_MISSED_PROBES = 2
+
+# What a join key may be.
+LONGEST_LABEL = 100
+JOIN_KEY_LIFE = timedelta(days=1)
+SHORTEST_JOIN_KEY_LIFE, LONGEST_JOIN_KEY_LIFE = timedelta(seconds=1), timedelta(days=366)
+MAX_USES = 1_000_000
 
 
 class Trust(TextChoices):

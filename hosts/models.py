@@ -10,6 +10,7 @@ from django.utils import timezone
 
 from .choices import (
     DAEMON_PORT,
+    LONGEST_LABEL,
     OFFLINE_AFTER,
     STALE_AFTER,
     STALE_AFTER_MISSED_PROBES,
@@ -50,9 +51,6 @@ class HostQuerySet(QuerySet["Host"]):
 
     def owned(self) -> Self:
         return self.filter(trust=Trust.OWNED)
-
-    def waiting(self) -> Self:
-        return self.filter(trust__in=[Trust.FOUND, Trust.PENDING])
 
 
 class Host(models.Model):
@@ -171,7 +169,7 @@ class JoinKey(models.Model):
     """A secret by which new hosts prove that they are ours. Only a key derived from the secret is kept."""
 
     id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
-    label = models.CharField(max_length=100, blank=True)
+    label = models.CharField(max_length=LONGEST_LABEL, blank=True)
     derived_key = models.BinaryField(max_length=32, editable=False)
     cidrs = models.JSONField(default=list, blank=True, help_text="Networks it may be used from; empty: any.")
     approve = models.CharField(max_length=10, choices=Approval, default=Approval.AUTO)

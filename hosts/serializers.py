@@ -6,11 +6,18 @@ from typing import Any
 from rest_framework import serializers
 
 from . import siblings
-from .choices import DAEMON_PORT, Approval, Status
+from .choices import (
+    DAEMON_PORT,
+    JOIN_KEY_LIFE,
+    LONGEST_JOIN_KEY_LIFE,
+    LONGEST_LABEL,
+    MAX_PORT,
+    MAX_USES,
+    Approval,
+    Status,
+)
 from .models import Host, JoinKey
 
-LONGEST_JOIN_KEY_SECONDS = 366 * 86400
-JOIN_KEY_SECONDS = 86400
 JOIN_KEY_STATES = [(state, state) for state in ("usable", "revoked", "expired", "spent")]
 
 
@@ -84,7 +91,7 @@ class NewHostSerializer(serializers.Serializer[Host]):
     """Where a daemon listens, to add it by hand."""
 
     address = serializers.IPAddressField()
-    port = serializers.IntegerField(min_value=1, max_value=65535, default=DAEMON_PORT)
+    port = serializers.IntegerField(min_value=1, max_value=MAX_PORT, default=DAEMON_PORT)
 
 
 class JoinKeySerializer(serializers.ModelSerializer[JoinKey]):
@@ -104,7 +111,7 @@ class JoinKeySerializer(serializers.ModelSerializer[JoinKey]):
 
 class NewJoinKeySerializer(serializers.Serializer[JoinKey]):
     label = serializers.CharField(  # type: ignore[assignment]  # Field has an attribute of this name
-        max_length=100, allow_blank=True, default=""
+        max_length=LONGEST_LABEL, allow_blank=True, default=""
     )
     cidrs = serializers.ListField(
         child=serializers.CharField(max_length=49),
@@ -114,11 +121,11 @@ class NewJoinKeySerializer(serializers.Serializer[JoinKey]):
     )
     expires_in = serializers.IntegerField(
         min_value=60,
-        max_value=LONGEST_JOIN_KEY_SECONDS,
-        default=JOIN_KEY_SECONDS,
+        max_value=int(LONGEST_JOIN_KEY_LIFE.total_seconds()),
+        default=int(JOIN_KEY_LIFE.total_seconds()),
         help_text="Seconds from now.",
     )
-    max_uses = serializers.IntegerField(min_value=1, max_value=1_000_000, allow_null=True, default=None)
+    max_uses = serializers.IntegerField(min_value=1, max_value=MAX_USES, allow_null=True, default=None)
     approve = serializers.ChoiceField(choices=Approval.choices, default=Approval.AUTO)
 
     def validate_expires_in(self, value: int) -> timedelta:

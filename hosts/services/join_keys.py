@@ -13,20 +13,24 @@ from django.utils import timezone
 from django.utils.translation import gettext
 
 from .. import trust
-from ..choices import Approval
+from ..choices import (
+    JOIN_KEY_LIFE,
+    LONGEST_JOIN_KEY_LIFE,
+    LONGEST_LABEL,
+    MAX_USES,
+    SHORTEST_JOIN_KEY_LIFE,
+    Approval,
+)
 from ..errors import BadInput
 from ..models import Host, JoinKey
 from ..trust.protocol import SECRET_BYTES, derive_key, to_base64
-
-DEFAULT_LIFE = timedelta(days=1)
-LONGEST_LIFE = timedelta(days=366)
 
 
 def create_join_key(
     *,
     label: str = "",
     cidrs: Iterable[str] = (),
-    expires_in: timedelta = DEFAULT_LIFE,
+    expires_in: timedelta = JOIN_KEY_LIFE,
     max_uses: int | None = None,
     approve: str = Approval.AUTO,
     actor: User | None = None,
@@ -34,12 +38,9 @@ def create_join_key(
     """Make a join key, and the content of its join.json: this once, since only a derived key is kept.
 
     Raises:
-        BadInput: for a network, a life or a number of uses that makes no sense.
+        BadInput: for a label, a network, a life or a number of uses that cannot be.
     """
-    if not timedelta(0) < expires_in <= LONGEST_LIFE:
-        raise BadInput("expires_in", gettext("A join key lives from a second to 366 days."))
-    if max_uses is not None and max_uses < 1:
-        raise BadInput("max_uses", gettext("A join key can be used once or more."))
+    _check(label, expires_in, max_uses)
     secret = secrets.token_bytes(SECRET_BYTES)
     key = JoinKey.objects.create(
         label=label,
@@ -57,6 +58,17 @@ def create_join_key(
         "ca": trust.ca().pem,
         "expires_at": key.expires_at.isoformat(timespec="seconds").replace("+00:00", "Z"),
     }
+
+
+def _check(label: str, expires_in: timedelta, max_uses: int | None) -> None:
+    if len(label) > LONGEST_LABEL:
+        limit = {"limit": LONGEST_LABEL}
+        raise BadInput("label", gettext("A label has at most %(limit)s characters.") % limit)
+    if not SHORTEST_JOIN_KEY_LIFE <= expires_in <= LONGEST_JOIN_KEY_LIFE:
+        raise BadInput("expires_in", gettext("A join key lives from a second to 366 days."))
+    if max_uses is not None and not 1 <= max_uses <= MAX_USES:
+        limit = {"limit": MAX_USES}
+        raise BadInput("max_uses", gettext("A join key can be used from 1 to %(limit)s times.") % limit)
 
 
 def _network(cidr: str) -> str:

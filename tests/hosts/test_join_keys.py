@@ -36,6 +36,8 @@ pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("client_identity")]
         ("expires_in", timedelta(days=367)),
         ("max_uses", 0),
         ("max_uses", -1),
+        ("max_uses", 1_000_001),
+        ("label", "x" * 101),
     ],
 )
 def test_a_key_that_makes_no_sense_is_not_made(field: str, wrong: Any) -> None:

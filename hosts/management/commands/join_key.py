@@ -10,7 +10,7 @@ from typing import Any, Final
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 
 from hosts import services
-from hosts.choices import Approval
+from hosts.choices import JOIN_KEY_LIFE, Approval
 from hosts.errors import BadInput
 from hosts.models import JoinKey
 
@@ -38,7 +38,7 @@ class Command(BaseCommand):
         create.add_argument(
             "--expires-in",
             type=duration,
-            default=timedelta(days=1),
+            default=JOIN_KEY_LIFE,
             help="24h (the default), 30m, 7d, seconds",
         )
         create.add_argument("--max-uses", type=int, help="how many hosts may join by it; default: any number")
