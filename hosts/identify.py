@@ -51,11 +51,6 @@ class Identity:
     clock_skew: int | None = None
 
     @property
-    def fingerprint(self) -> str:
-        """The SHA-256 of the certificate that it showed, in hex."""
-        return hashlib.sha256(self.certificate_der).hexdigest()
-
-    @property
     def public_key(self) -> bytes:
         """SubjectPublicKeyInfo of the key in the handshake, in DER."""
         return keys.spki(keys.certificate_key(self.certificate_der))

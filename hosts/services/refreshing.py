@@ -8,7 +8,7 @@ from django.utils import timezone
 
 from .. import live
 from ..agent import agent_of
-from ..choices import OFFLINE_AFTER, STALE_AFTER, STALE_AFTER_MISSED_PROBES, Trust
+from ..choices import STALE_AFTER, STALE_AFTER_MISSED_PROBES, Trust
 from ..errors import AgentError, OutsideRanges, ProblemAnswer, sentence
 from ..models import Host, HostQuerySet
 from ..payloads import DomainFacts, HostFacts
@@ -125,7 +125,7 @@ def _was_unwell(host: Host) -> bool:
     """Whether the host was shown as stale or offline: its answer makes it online."""
     if host.last_seen is None or host.missed_probes >= STALE_AFTER_MISSED_PROBES:
         return True
-    return timezone.now() - host.last_seen > min(STALE_AFTER, OFFLINE_AFTER)
+    return timezone.now() - host.last_seen > STALE_AFTER
 
 
 def _values(facts: HostFacts) -> dict[str, object]:
