@@ -133,7 +133,7 @@ def _read(answer: Answer) -> dict[str, object]:
 
 def _read_proof(data: dict[str, object]) -> tuple[bytes, x509.CertificateSigningRequest, bytes]:
     try:
-        csr = x509.load_pem_x509_csr(str(data.get("csr")).encode())
+        csr, _ = keys.request_key(str(data.get("csr")).encode())
         return (
             from_base64(data.get("daemon_nonce"), NONCE_BYTES),
             csr,

@@ -56,10 +56,10 @@ class Answer:
 
     @property
     def clock_skew(self) -> int | None:
-        """By how many seconds the peer's clock is ahead of ours; None when it sent no date."""
+        """By how many seconds the peer's clock is ahead of ours; None when it sent no date that there is."""
         try:
             told = parsedate_to_datetime(self.headers.get("date", ""))
-        except ValueError:
+        except (ValueError, OverflowError):
             return None
         return round((told.replace(tzinfo=told.tzinfo or UTC) - datetime.now(UTC)).total_seconds())
 

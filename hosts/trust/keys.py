@@ -2,11 +2,14 @@
 
 import hashlib
 import uuid
+from collections.abc import Callable
 from typing import Final
 
 from cryptography import x509
+from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.asymmetric.types import CertificatePublicKeyTypes
 
 HOST_URI: Final = "urn:virshmanager:host:"
 HOST_DOMAIN: Final = ".host.virshmanager.internal"
@@ -45,7 +48,28 @@ def certificate_key(der: bytes) -> ec.EllipticCurvePublicKey:
     Raises:
         ValueError: when it is no certificate, or not for a P-256 key, the only kind that the protocol knows.
     """
-    key = x509.load_der_x509_certificate(der).public_key()
+    return _p256(lambda: x509.load_der_x509_certificate(der).public_key())
+
+
+def request_key(pem: bytes) -> tuple[x509.CertificateSigningRequest, ec.EllipticCurvePublicKey]:
+    """Return a certificate signing request in PEM, and its public key.
+
+    Raises:
+        ValueError: when it is no request, or not for a P-256 key.
+    """
+    try:
+        request = x509.load_pem_x509_csr(pem)
+    except x509.InvalidVersion as error:
+        raise ValueError("no request") from error
+    return request, _p256(request.public_key)
+
+
+def _p256(read: Callable[[], CertificatePublicKeyTypes]) -> ec.EllipticCurvePublicKey:
+    try:
+        key = read()
+    # What a stranger shows may be of any version, and for a key of any kind: neither is a ValueError.
+    except (UnsupportedAlgorithm, x509.InvalidVersion) as error:
+        raise ValueError("no certificate that could be read") from error
     if not isinstance(key, ec.EllipticCurvePublicKey) or not isinstance(key.curve, ec.SECP256R1):
         raise ValueError("no ECDSA P-256 key")
     return key

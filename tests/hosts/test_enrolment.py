@@ -1,5 +1,6 @@
 """Daemons that lie while they are enrolled: each lie has its word, and none is given a certificate."""
 
+import base64
 import json
 import socket
 import ssl
@@ -136,6 +137,28 @@ def test_a_request_for_another_key_is_refused(daemon: Daemon) -> None:
     daemon.steps["join"] = lambda body: daemon.join(body, csr=daemon.csr(keys.new_key()))
     assert refusal(daemon) == "bad_csr"
     assert daemon.asked == ["join"]
+
+
+@pytest.mark.parametrize(
+    ("true", "false"),
+    [
+        # The version of a request (RFC 2986, 4.1), its curve, and the kind of its key become what nobody has.
+        (b"\x02\x01\x00\x30", b"\x02\x01\x4d\x30"),
+        (bytes.fromhex("06082a8648ce3d030107"), bytes.fromhex("06082a8648ce3d030159")),
+        (bytes.fromhex("06072a8648ce3d0201"), bytes.fromhex("06072a8648ce3d0259")),
+    ],
+)
+def test_a_request_of_a_kind_that_does_not_exist(daemon: Daemon, true: bytes, false: bytes) -> None:
+    der = daemon.csr().public_bytes(Encoding.DER)
+    assert der.count(true) == 1
+    pem = base64.encodebytes(der.replace(true, false)).decode()
+    told = {
+        "daemon_nonce": to_base64(b"d" * 32),
+        "proof": to_base64(b"p" * 32),
+        "csr": f"-----BEGIN CERTIFICATE REQUEST-----\n{pem}-----END CERTIFICATE REQUEST-----\n",
+    }
+    daemon.steps["join"] = lambda _: ok(told)
+    assert refusal(daemon) == "bad_answer"
 
 
 def test_another_key_than_was_identified_is_given_nothing(daemon: Daemon, tmp_path: Path) -> None:

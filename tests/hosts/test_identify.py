@@ -13,6 +13,7 @@ from typing import Any
 
 import pytest
 from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.serialization import Encoding
 
 from hosts.identify import Identity, Prober, Result, Stranger, identify, identify_many
 from hosts.trust import ClientIdentity, keys
@@ -160,6 +161,12 @@ IDENTITY = claim("00000000-0000-8000-8000-000000000000")
         b"HTTP/1.1 2OO OK\r\n\r\n",
         b"HTTP/1.1 200 OK\r\nContent-Length: -5\r\n\r\n",
         b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\nContent-Length: five\r\n\r\n12345",
+        ok(IDENTITY | {"id": "{00000000-0000-8000-8000-000000000000}"}),
+        ok(IDENTITY | {"id": "urn:uuid:00000000-0000-8000-8000-000000000000"}),
+        ok(IDENTITY | {"id": "\ud800"}),
+        ok(IDENTITY | {"id": float("nan")}),
+        ok(b'{"product": "virshmanager", "api": [1e999999]}'),
+        ok(b'{"product": ' + b"9" * 3500 + b"}"),
     ],
 )
 def test_other_services_are_not_virshmanager(tmp_path: Path, answer: bytes) -> None:
@@ -170,6 +177,43 @@ def test_other_services_are_not_virshmanager(tmp_path: Path, answer: bytes) -> N
 def test_an_answer_that_ends_early_is_not_virshmanager(tmp_path: Path) -> None:
     with tls_peer(tmp_path, lambda connection: connection.sendall(ok(IDENTITY)[:-5])) as peer:
         assert reason(ask(peer)) == "not_virshmanager"
+
+
+def with_version(der: bytes, version: int) -> bytes:
+    """The same certificate, which says that it is of another version of X.509 (RFC 5280, 4.1.2.1)."""
+    tagged = b"\xa0\x03\x02\x01"
+    assert der.count(tagged) == 1
+    return der.replace(tagged + b"\x02", tagged + bytes([version]))
+
+
+def test_a_certificate_of_a_version_that_does_not_exist(tmp_path: Path) -> None:
+    key = keys.new_key()
+    der = with_version(self_signed(key).public_bytes(Encoding.DER), 77)
+    file = tmp_path / "peer.pem"
+    file.write_text(keys.key_to_pem(key).decode() + ssl.DER_cert_to_PEM_cert(der))
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(file)
+    with Peer(http(ok(claim(identity_of(key)))), context) as peer:
+        assert reason(ask(peer)) == "not_virshmanager"
+
+
+@pytest.mark.parametrize(
+    "date",
+    [
+        "Thu, 01 Jan 1970 00:00:00 +99999999999999",
+        "Thu, 01 Jan 99999999999 00:00:00 GMT",
+        "Mon, 99999999999999999999 Jan 2020 00:00:00 GMT",
+        "Thu, 01 Jan 1970 00:00:00 +9999",
+        "(" * 100,
+        "yesterday",
+    ],
+)
+def test_a_date_that_is_none_tells_nothing_of_the_clock(tmp_path: Path, date: str) -> None:
+    key = keys.new_key()
+    with tls_peer(tmp_path, http(ok(claim(identity_of(key)), Date=date)), key) as peer:
+        found = ask(peer)
+    assert isinstance(found, Identity)
+    assert found.clock_skew is None
 
 
 def test_a_claim_that_the_key_does_not_give_names_the_key(tmp_path: Path) -> None:
