@@ -33,9 +33,21 @@ class CappedJSONParser(JSONParser):
         if body.count(b"[") + body.count(b"{") > MAX_DEPTH and _depth(body) > MAX_DEPTH:
             raise ParseError(_("The JSON is nested too deeply."))
         try:
-            return json.loads(body.decode(), parse_constant=strict_constant)
+            data = json.loads(body.decode(), parse_constant=strict_constant)
         except ValueError as error:
             raise ParseError(_("This is not JSON: %(reason)s") % {"reason": error}) from None
+        if b"\\u" in body and not _is_text(data):
+            raise ParseError(_("A text holds half a character (a lone surrogate)."))
+        return data
+
+
+def _is_text(data: Any) -> bool:
+    """Whether all texts can be encoded: what cannot could neither be stored nor quoted in an answer."""
+    try:
+        json.dumps(data, ensure_ascii=False).encode()
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 def _depth(body: bytes) -> int:

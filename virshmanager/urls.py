@@ -18,7 +18,12 @@ urlpatterns = [
     path("", include("domains.urls")),
     path("account/", include("access.urls")),
     path("api/schema/", SpectacularAPIView.as_view(), name="schema"),
-    path("api/docs/", SpectacularSwaggerSplitView.as_view(url_name="schema"), name="api-docs"),
+    # It is a page, and cannot answer as the API does when it is asked for its options.
+    path(
+        "api/docs/",
+        SpectacularSwaggerSplitView.as_view(url_name="schema", http_method_names=["get", "head"]),
+        name="api-docs",
+    ),
     path("api/summary/", SummaryView.as_view(), name="summary"),
     path("api/", include(router.urls)),
     # The admin has no login of its own.

@@ -8,6 +8,7 @@ from django.db import OperationalError
 from django.test import Client
 from rest_framework.test import APIClient
 
+from discovery.models import Range
 from domains.services import mirror
 from hosts import errors
 from tests.cast import PASSWORD
@@ -29,6 +30,7 @@ MEMBERS = {"type", "title", "status", "detail", "instance"}
         ("get", "/api/hosts/?page=2", None, 404, "not_found"),
         ("get", "/api/hosts/?page=last2", None, 404, "not_found"),
         ("put", "/api/hosts/", {}, 405, "method_not_allowed"),
+        ("options", "/api/docs/", None, 405, "method_not_allowed"),
         ("post", "/api/tokens/", {"name": ""}, 400, "invalid"),
         ("get", "/api/hosts/?status=well", None, 400, "invalid"),
         ("get", "/api/hosts/?ordering=public_key_sha256", None, 400, "invalid"),
@@ -57,6 +59,9 @@ def test_refusals_are_problems(
         ('{"a":' * 65 + "1" + "}" * 65, "application/json", 400, "parse_error"),
         ('{"name": "' + "x" * 2**20 + '"}', "application/json", 413, "payload_too_large"),
         ('{"name": "' + "[" * 60 + "]" * 60 + '"}', "application/json", 400, "invalid"),
+        ('{"name": "\\ud800"}', "application/json", 400, "parse_error"),
+        ('{"\\uDFFF": 1}', "application/json", 400, "parse_error"),
+        ('{"name": "\\ud83c\\udca1", "expires_in": "x"}', "application/json", 400, "invalid"),
         ("[1, 2]", "application/json", 400, "invalid"),
         ('"text"', "application/json", 400, "invalid"),
         ("\xff\xfe", "application/json", 400, "parse_error"),
@@ -69,6 +74,13 @@ def test_bodies_that_cannot_be_read(
 ) -> None:
     answer = api.post("/api/tokens/", body.encode("latin-1"), content_type=content_type)
     assert (answer.status_code, answer.json()["type"]) == (status, kind)
+
+
+@pytest.mark.parametrize("path", ["/api/join-keys/", "/api/ranges/1/crawl/"])
+def test_a_choice_of_half_a_character_is_refused_in_whole_ones(api: APIClient, path: str) -> None:
+    Range.objects.create(pk=1, cidr="127.0.0.1/32")
+    body = '{"approve": "\\ud800", "phase": "\\ud800"}'
+    assert api.post(path, body, content_type="application/json").status_code == 400
 
 
 def test_a_form_that_came_from_elsewhere_is_refused(ada: object) -> None:
