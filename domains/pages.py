@@ -1,5 +1,7 @@
 """The pages of domains. They show the mirror and its age, and never wait for a hypervisor."""
 
+import re
+
 from django.db.models import Count
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import get_object_or_404, render
@@ -34,7 +36,7 @@ def domains(request: HttpRequest) -> HttpResponse:
         "ordering": found.ordering,
         "states": [(value, label, states[value]) for value, label in DomainState.choices if value in states],
         "total": sum(states.values()),
-        "host": Host.objects.filter(pk=host).first() if host.isdecimal() else None,
+        "host": Host.objects.filter(pk=host).first() if re.fullmatch("[0-9]{1,18}", host) else None,
     }
     return render(request, "domains/domains.html", SECTION | context)
 

@@ -112,6 +112,7 @@ MIDDLEWARE = [
     "allauth.account.middleware.AccountMiddleware",
     "django_htmx.middleware.HtmxMiddleware",
     "virshmanager.idempotency.IdempotencyMiddleware",
+    "virshmanager.admin_input.AdminInputMiddleware",
 ]
 
 ROOT_URLCONF = "virshmanager.urls"

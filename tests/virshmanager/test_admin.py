@@ -56,6 +56,16 @@ def test_every_model_has_a_list_and_a_page(browser: Client, things: None, model:
         assert browser.get(page(model, "change", first.pk)).status_code == 200
 
 
+@pytest.mark.parametrize("model", [*OURS, User])
+def test_keys_that_no_row_can_have(browser: Client, things: None, model: type[Model]) -> None:
+    for key in ("9223372036854775808", "9" * 5000, "x", "\x00"):
+        for name in ("id__exact", "host", "host__id__exact"):
+            assert browser.get(page(model, "changelist"), {name: key}).status_code in {200, 302, 400}
+        for action in ("crawl", "cancel", "retire", "revoke", "delete_selected"):
+            body = {"action": action, "_selected_action": key}
+            assert browser.post(page(model, "changelist"), body).status_code in {200, 302, 400, 403}
+
+
 @pytest.mark.parametrize(
     "model", [Host, HostAddress, QuarantinedKey, JoinKey, Crawl, Chunk, Address, Domain, ApiToken]
 )
