@@ -10,11 +10,13 @@ from .tools.server import PYTHON, Server, server
 NETWORK = "127.0.64.0/21"
 FIRST = "127.0.64.1"
 SIZES = (500, 1000)
+# The first probes open the connections and fill the heap; what comes after them is the steady state.
+WARM_UP = 15
 PROBES = 10
 # These are promised for 500; 1,000 is printed beside.
 MOST_MEETING = 30.0
 MOST_PROBE = 5.0
-# What ten more probes may add to a process that has probed already.
+# What ten more probes may add to a process that has probed for a while, in MB.
 MOST_GROWTH = 2.0
 UNKNOWN = "SELECT count(*) FROM hosts_host WHERE trust <> 'owned' OR listed_at IS NULL"
 
@@ -60,13 +62,12 @@ def check(ours: Server, hosts: int) -> None:
 
 
 def probe_often(ours: Server, port: int) -> tuple[list[float], list[int]]:
-    """Probe in one process again and again, as a worker does. Seconds, and resident bytes after each.
-
-    The first probe opens the connections; what comes after it is the steady state.
-    """
-    command = [PYTHON, "-m", "benchmarks.tools.prober", NETWORK, str(port), str(PROBES + 1)]
+    """Probe in one process again and again, as a worker does. Seconds, and resident bytes after each."""
+    command = [PYTHON, "-m", "benchmarks.tools.prober", NETWORK, str(port), str(WARM_UP + PROBES)]
     rounds = json.loads(watch.run(command, environment=ours.environment).output)
-    return [each["seconds"] for each in rounds[1:]], [each["resident"] for each in rounds]
+    return [each["seconds"] for each in rounds[WARM_UP:]], [
+        each["resident"] for each in rounds[WARM_UP - 1 :]
+    ]
 
 
 def free_port() -> int:

@@ -10,7 +10,8 @@ NETWORK = "10.78.0.0/16"
 PORT = 16510
 START = "10.78.0.0/28"
 BLOCKS = {"10.78.0.0/20": 2**12, "10.78.0.0/18": 2**14, "10.78.0.0/16": 2**16}
-PHASES = ("full", "new", "recheck")
+# Where every address is known to be up, `new` has nothing to ask.
+PHASES = ("full", "recheck")
 # What is called the same cost: the noise of two runs.
 MOST_GROWTH = 1.25
 
