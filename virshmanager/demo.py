@@ -55,7 +55,9 @@ async def play(supervisor: Supervisor, home: Path, port: int) -> None:
     # It ends its own processes when it is asked to.
     supervisor.start(replace(simulator, on_orphan="TERM"))
     await reachable("simulator", partial(asyncio.open_connection, LAST, port))
-    await supervisor.run_once(manage("crawl", "crawl", NETWORK, "--port", str(port)), echo=True)
+    # The range keeps the port: its schedule must look at this demo, not at another on this machine.
+    await supervisor.run_once(manage("range", "range", NETWORK, "--port", str(port)))
+    await supervisor.run_once(manage("crawl", "crawl", NETWORK), echo=True)
 
 
 async def join_key(supervisor: Supervisor, path: Path) -> Path:
