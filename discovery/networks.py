@@ -48,9 +48,7 @@ def parse_range(text: object) -> Network:
     if network.prefixlen < shortest:
         raise RangeTooLarge(
             "cidr",
-            _(
-                "%(network)s is too large: a range is at most a /%(prefix)s of IPv%(version)s."
-            )
+            _("%(network)s is too large: a range is at most a /%(prefix)s of IPv%(version)s.")
             % {"network": network, "prefix": shortest, "version": network.version},
         )
     if isinstance(network, ipaddress.IPv6Network) and network.subnet_of(IPV4_MAPPED):
