@@ -6,6 +6,7 @@ says before that is hostile: it is capped, and one deadline covers everything, s
 
 import asyncio
 import hashlib
+import logging
 import queue
 import ssl
 import threading
@@ -23,6 +24,8 @@ from .strangers import CertificateDemanded, Reason, StrangerError
 from .trust import keys
 from .trust.client import ClientIdentity, stranger_context
 from .untrusted import a_list, a_uuid, an_object, parse_json, text_item
+
+logger = logging.getLogger(__name__)
 
 DEADLINE: Final = 3.0
 CONCURRENCY: Final = 64
@@ -117,6 +120,12 @@ class Prober:
             return Stranger("too_slow")
         except StrangerError as error:
             return Stranger(error.reason)
+        except OSError:
+            raise  # of this machine, such as no sockets left: those of the connection are strangers' reasons
+        except Exception:
+            # What nobody foresaw in one answer ends this conversation, never those with all others.
+            logger.exception("The answer of %s port %s was not understood", ip, port)
+            return Stranger("not_virshmanager")
 
     async def _identify(self, ip: str, port: int) -> Result:
         try:

@@ -157,6 +157,10 @@ async def _read(reader: asyncio.StreamReader, limit: int) -> tuple[bytes, bytes]
         raise StrangerError("not_virshmanager") from None
     except (ssl.SSLError, ConnectionError):
         raise CertificateDemanded from None
+    except TimeoutError:
+        raise
+    except OSError:
+        raise StrangerError("unreachable") from None
     return head, body
 
 

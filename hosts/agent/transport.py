@@ -8,7 +8,7 @@ import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
-from http.client import RemoteDisconnected
+from http.client import HTTPException, IncompleteRead, RemoteDisconnected
 from http.cookiejar import DefaultCookiePolicy
 from typing import Any, Final, NamedTuple
 
@@ -158,6 +158,9 @@ def fetch(session: requests.Session, url: str, question: Question) -> bytes:
             body: bytes = response.raw.read(question.limit + 1, decode_content=False)
     except (requests.RequestException, urllib3.exceptions.HTTPError) as error:
         raise _translated(error) from error
+    except ValueError as error:
+        # A chunk of negative length, a redirect to no address: not all nonsense has an error of its own there.
+        raise ProtocolError("no HTTP") from error
     _check(response, body, question)
     return body
 
@@ -214,6 +217,8 @@ def _translated(error: Exception) -> AgentError:
         if isinstance(cause, _CutOff):
             # Our request crossed its alert, and the reset that followed took the alert away.
             return RejectedByHost()
+        if isinstance(cause, HTTPException) and not isinstance(cause, RemoteDisconnected | IncompleteRead):
+            return ProtocolError("no HTTP")
     table: tuple[tuple[type[Exception], type[AgentError]], ...] = (
         (requests.ConnectTimeout, Unreachable),
         (requests.Timeout, TimedOut),

@@ -232,6 +232,11 @@ def test_a_slow_drip_ends_with_the_deadline(owned: Owned, where: str) -> None:
         response(500, b"oops", {"Content-Type": "text/plain"}),
         response(503, b"oops", {"Content-Type": "application/problem+json"}),
         problem(400, "Not A Word"),
+        response(302, b"", {"Location": "https://[::1"}),
+        b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nTransfer-Encoding: chunked\r\n\r\n-5\r\nabc",
+        b"HTTP/1.1 200 OK\r\n" + b"X-Head: x\r\n" * 5000 + b"\r\n",
+        b"HTTP/1.1 999 \xff\xfe\r\nContent-Length: 0\r\n\r\n",
+        b"SSH-2.0-OpenSSH_9.2p1\r\n",
     ],
 )
 def test_what_is_not_the_contract_is_a_protocol_error(owned: Owned, answer: bytes) -> None:

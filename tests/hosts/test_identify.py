@@ -15,6 +15,7 @@ import pytest
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import Encoding
 
+from hosts import strangers
 from hosts.identify import Identity, Prober, Result, Stranger, identify, identify_many
 from hosts.trust import ClientIdentity, keys
 from hosts.trust.authority import load as load_authority
@@ -322,6 +323,29 @@ def test_many_are_identified_at_once_and_one_tarpit_delays_no_other(tmp_path: Pa
         assert time.monotonic() - begun < 10
     assert sum(isinstance(result, Identity) for result in results) == 290
     assert sum(result == Stranger("too_slow") for result in results) == 10
+
+
+def test_what_nobody_foresaw_in_one_answer_ends_no_other_conversation(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    call = strangers.call
+    results: dict[tuple[str, int], Result] = {}
+
+    async def failing(ip: str, port: int, *more: Any, **options: Any) -> strangers.Answer:
+        if port == strange.port:
+            raise RuntimeError("a defect")
+        return await call(ip, port, *more, **options)
+
+    monkeypatch.setattr(strangers, "call", failing)
+    key = keys.new_key()
+    with (
+        tls_peer(tmp_path, saying(b"")) as strange,
+        tls_peer(tmp_path, http(ok(claim(identity_of(key)))), key) as peer,
+    ):
+        targets = [(strange.ip, strange.port), (peer.ip, peer.port)]
+        identify_many(targets, client=None, concurrency=1, on_result=results.__setitem__)
+    assert reason(results[targets[0]]) == "not_virshmanager"
+    assert isinstance(results[targets[1]], Identity)
 
 
 def test_a_failure_in_the_callback_ends_the_probing(tmp_path: Path) -> None:
