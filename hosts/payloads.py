@@ -21,6 +21,8 @@ from .untrusted import (
 )
 
 MAX_DOMAINS: Final = 10_000
+# 8 PiB, and of all memories a sum that a database can hold: a host that boasts must not break the overview.
+MAX_HOST_MEMORY: Final = 2**53 - 1
 MAX_TAGS: Final = 50
 MAX_DEVICES: Final = 512
 DOMAIN_STATES: Final = frozenset(
@@ -142,8 +144,8 @@ def host_facts(value: object) -> HostFacts:
         hypervisor_version=a_text(libvirt, "hypervisor_version", 50),
         cpus=an_integer(data, "cpus", 1_000_000),
         cpu_model=a_text(data, "cpu_model"),
-        memory=an_integer(data, "memory"),
-        memory_free=an_integer(data, "memory_free"),
+        memory=an_integer(data, "memory", MAX_HOST_MEMORY),
+        memory_free=an_integer(data, "memory_free", MAX_HOST_MEMORY),
         load=a_list(data, "load", 3, _load),
         daemon_version=a_text(data, "daemon_version", 50),
         features=a_list(data, "features", 100, text_item),
