@@ -1,10 +1,11 @@
 """Phase 4: are the known hypervisors of a range still there, and well? No nmap, one conversation each."""
 
 import ipaddress
+import logging
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 
-from django.db import transaction
+from django.db import DatabaseError, transaction
 from django.db.models import F
 from django.utils import timezone
 
@@ -18,6 +19,8 @@ from ..models import Address, Crawl, Range
 from .meeting import PASSING, answer_of_meeting, answer_of_stranger, in_thread, meet_all
 from .records import Answer, Changes, fall, row_of, rows_with, upsert
 from .targets import own_addresses
+
+logger = logging.getLogger(__name__)
 
 # Many wait, few compute.
 PROBERS = 32
@@ -37,7 +40,7 @@ class Probing:
         """Probe all hosts, and store what that showed. One that hangs keeps one thread, and no other host."""
 
         def probe(host: Host) -> Answer | None:
-            return None if stopped() else in_thread(_probe, host)
+            return None if stopped() else in_thread(_probe_alone, host)
 
         with ThreadPoolExecutor(PROBERS, "probe") as pool:
             results = list(pool.map(probe, self.hosts))
@@ -95,6 +98,18 @@ def _hosts_in(range_: Range) -> list[Host]:
         for host, ip in ((host, ipaddress.ip_address(host.address)) for host in hosts)
         if ip.version == version and int(ip) in own
     ]
+
+
+def _probe_alone(host: Host) -> Answer | None:
+    """Probe a host; a defect of ours that one host brings to light leaves no other host unwatched."""
+    try:
+        return _probe(host)
+    except (DatabaseError, OSError):
+        # These are about us, not about the host: they end the crawl.
+        raise
+    except Exception:
+        logger.exception("The probe of host %s failed", host.pk)
+        return None
 
 
 def _probe(host: Host) -> Answer | None:
