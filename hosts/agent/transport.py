@@ -159,7 +159,7 @@ def fetch(session: requests.Session, url: str, question: Question) -> bytes:
     except (requests.RequestException, urllib3.exceptions.HTTPError) as error:
         raise _translated(error) from error
     except ValueError as error:
-        # A chunk of negative length, a redirect to no address: not all nonsense has an error of its own there.
+        # A chunk of negative length, a redirect to no address: not all nonsense has an error of its own.
         raise ProtocolError("no HTTP") from error
     _check(response, body, question)
     return body
