@@ -133,6 +133,8 @@ class Pipeline:
 
     def take(self, scanned: Scanned) -> None:
         """Keep a chunk until the next nmap runs. Raises what went wrong with the one before it."""
+        # nmap did not run for a chunk of which nothing was left to ask.
+        self.hand_over()
         self.wait()
         self._scanned = scanned
 

@@ -3,12 +3,14 @@
 import shutil
 import threading
 from collections.abc import Callable, Iterator
+from ipaddress import IPv4Network
 from pathlib import Path
 
 import pytest
 from django.db import connection, transaction
 from django.db.backends.base.base import BaseDatabaseWrapper
 from django.db.backends.signals import connection_created
+from django.utils import timezone
 from redis import Redis
 from redis.backoff import NoBackoff
 from redis.retry import Retry
@@ -17,6 +19,7 @@ from discovery import services
 from discovery.choices import CrawlState, Kind, Phase
 from discovery.models import Address, Crawl, Range
 from discovery.services import lease
+from discovery.services.records import insert_others
 from discovery.services.settling import Settlement
 
 from .conftest import Listen, is_alive, wait_until
@@ -204,6 +207,13 @@ class TestTogether:
         assert crawl.done == crawl.total == 16384
         assert crawl.changes == {"appeared": 16384, "vanished": 0, "changed": 0}
         assert crawl.counts == {"hypervisors": 0, "foreign": 0, "others": 16384, "silent": 0}
+
+    def test_a_chunk_of_which_nothing_is_left_to_ask_loses_no_other(self, make_range: MakeRange) -> None:
+        range_ = make_range(HALVES)
+        crawl = services.request_crawl(range_, Phase.NEW, here=True)
+        insert_others(range_.pk, IPv4Network("127.0.80.0/20"), timezone.now())
+        assert services.carry(crawl).state == CrawlState.SUCCEEDED
+        assert crawl.counts == {"hypervisors": 0, "foreign": 0, "others": 8192, "silent": 0}
 
     @pytest.mark.parametrize("redis_is_there", [True, False])
     def test_a_capped_range_has_one_nmap_at_a_time(
