@@ -3,7 +3,12 @@
 from django.db.models import TextChoices
 from django.utils.translation import gettext_lazy as _
 
-DEFAULT_MAX_RATE = 5000
+LONGEST_LABEL = 100
+MAX_EXCLUDED = 1000
+# Packets per second.
+DEFAULT_MAX_RATE, MAX_RATE = 5000, 10_000_000
+# Seconds between two crawls of a phase.
+SHORTEST_PERIOD, LONGEST_PERIOD = 5, 366 * 86400
 CHUNK_ADDRESSES = 4096
 
 

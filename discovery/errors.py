@@ -3,8 +3,9 @@
 DiscoveryError
 |- BadRange             a range that cannot be (also a ValidationError of the field that is wrong)
 |  `- RangeTooLarge     more addresses than a range may have
-|- RangeDisabled        no crawl: nothing of a disabled range is sent a packet (409)
-|- CrawlRunning         the same phase runs on the same range already (409, with its id)
+|- NoCrawl              a crawl was asked for, and not made
+|  |- RangeDisabled     nothing of a disabled range is sent a packet
+|  `- CrawlRunning      the same phase runs on the same range already
 |- CrawlEnded           the crawl was cancelled, or given up, while its process still worked on it
 `- ScanFailed           nmap did not do its work; `problem` is a stable word
 """
@@ -12,12 +13,12 @@ DiscoveryError
 from typing import ClassVar
 
 from django.core.exceptions import ValidationError
+from django.utils.functional import Promise
 from django.utils.translation import gettext_lazy as _
-from rest_framework.exceptions import APIException
 
 
 class DiscoveryError(Exception):
-    """Base of all errors of this app."""
+    """Base of all errors of this app. The text is for people."""
 
 
 class BadRange(DiscoveryError, ValidationError):
@@ -36,23 +37,31 @@ class RangeTooLarge(BadRange):
     pass
 
 
-class RangeDisabled(DiscoveryError, APIException):
-    status_code = 409
-    default_code = "range_disabled"
-    default_detail = _("The range is switched off: nothing in it is sent a packet.")
+class NoCrawl(DiscoveryError):
+    """A crawl was asked for, and not made. `problem` is a stable word, `more` what a program may use."""
+
+    problem: str
+    sentence: str | Promise
+
+    def __init__(self, **more: object) -> None:
+        self.more = more
+        super().__init__(str(self.sentence))
 
 
-class CrawlRunning(DiscoveryError, APIException):
+class RangeDisabled(NoCrawl):
+    problem = "range_disabled"
+    sentence = _("The range is switched off: nothing in it is sent a packet.")
+
+
+class CrawlRunning(NoCrawl):
     """`crawl` is the id of the crawl that runs; None when it has just ended."""
 
-    status_code = 409
-    default_code = "crawl_running"
-    default_detail = _("This phase is running on this range already.")
+    problem = "crawl_running"
+    sentence = _("This phase is running on this range already.")
 
     def __init__(self, crawl: int | None) -> None:
-        super().__init__()
         self.crawl = crawl
-        self.more = {"crawl": crawl}
+        super().__init__(crawl=crawl)
 
 
 class CrawlEnded(DiscoveryError):

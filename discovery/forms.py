@@ -5,14 +5,18 @@ from typing import Any
 from django import forms
 from django.utils.translation import gettext_lazy as _
 
-from hosts.choices import DAEMON_PORT
+from hosts.choices import DAEMON_PORT, MAX_PORT
 
-from .choices import DEFAULT_MAX_RATE, DEFAULT_SCHEDULE, Phase
+from .choices import (
+    DEFAULT_MAX_RATE,
+    DEFAULT_SCHEDULE,
+    LONGEST_LABEL,
+    LONGEST_PERIOD,
+    MAX_RATE,
+    SHORTEST_PERIOD,
+    Phase,
+)
 from .models import Range
-
-MAX_PORT = 65535
-MAX_RATE = 1_000_000
-MIN_PERIOD, MAX_PERIOD = 5, 366 * 86400
 
 
 class RangeForm(forms.Form):
@@ -23,7 +27,7 @@ class RangeForm(forms.Form):
         max_length=49,
         help_text=_("For example 192.0.2.0/24: at most a /16 of IPv4 or a /112 of IPv6."),
     )
-    label = forms.CharField(label=_("Name"), max_length=100, required=False)
+    label = forms.CharField(label=_("Name"), max_length=LONGEST_LABEL, required=False)
     port = forms.IntegerField(
         label=_("Port of the daemons"), min_value=1, max_value=MAX_PORT, initial=DAEMON_PORT, required=False
     )
@@ -74,8 +78,8 @@ class RangeEditForm(RangeForm):
         for phase in Phase:
             self.fields[f"every_{phase}"] = forms.IntegerField(
                 label=_("Seconds between crawls: %(phase)s") % {"phase": phase.label},
-                min_value=MIN_PERIOD,
-                max_value=MAX_PERIOD,
+                min_value=SHORTEST_PERIOD,
+                max_value=LONGEST_PERIOD,
                 required=False,
                 help_text=_("Empty: never by itself. Usual: %(seconds)s.")
                 % {"seconds": DEFAULT_SCHEDULE[phase]},

@@ -14,6 +14,7 @@ from .choices import (
     ACTIVE_STATES,
     DEFAULT_MAX_RATE,
     DEFAULT_SCHEDULE,
+    LONGEST_LABEL,
     ChunkState,
     CrawlState,
     Kind,
@@ -42,7 +43,7 @@ class Range(models.Model):
     """A CIDR block that the operator asked for. Nothing outside an enabled range is probed or dialled."""
 
     cidr = models.CharField("CIDR", max_length=49, unique=True)
-    label = models.CharField(max_length=100, blank=True)
+    label = models.CharField(max_length=LONGEST_LABEL, blank=True)
     port = models.PositiveIntegerField(default=DAEMON_PORT)
     excluded = models.JSONField(
         default=list, blank=True, help_text="Addresses and CIDR blocks that are left alone."

@@ -20,6 +20,9 @@ from typing import Any, Final
 
 import nmap
 
+from hosts.choices import MAX_PORT
+
+from .choices import MAX_RATE
 from .errors import CrawlEnded, ScanFailed
 
 Network = ipaddress.IPv4Network | ipaddress.IPv6Network
@@ -110,11 +113,11 @@ def run(
 
 def arguments(version: int, *, port: int, max_rate: int | None) -> list[str]:
     """Return nmap's arguments for a scan; the targets come by its standard input."""
-    number = _whole(port, 1, 65535)
+    number = _whole(port, 1, MAX_PORT)
     rates = ["--min-rate", str(UNCAPPED_MIN_RATE)]
     if max_rate is not None:
         # By nmap's own congestion control a silent network takes minutes: the rate is kept, not only capped.
-        cap = _whole(max_rate, 1, 10_000_000)
+        cap = _whole(max_rate, 1, MAX_RATE)
         rates = ["--max-rate", str(cap), "--min-rate", str(min(cap, UNCAPPED_MIN_RATE))]
     family = ["-6"] if version == 6 else []  # noqa: PLR2004 -- the IP version
     raw = raw_sockets()

@@ -7,14 +7,11 @@ from django.db.models import Max
 from drf_spectacular.utils import extend_schema_field
 from rest_framework import serializers
 
-from hosts.choices import DAEMON_PORT
+from hosts.choices import DAEMON_PORT, MAX_PORT
 
 from . import services
-from .choices import DEFAULT_MAX_RATE
+from .choices import DEFAULT_MAX_RATE, LONGEST_PERIOD, MAX_RATE, SHORTEST_PERIOD
 from .models import Address, Crawl, Range
-
-LONGEST_PERIOD_SECONDS = 366 * 86400
-MAX_RATE = 10_000_000
 
 
 class PeriodField(serializers.IntegerField):
@@ -22,7 +19,7 @@ class PeriodField(serializers.IntegerField):
 
     def __init__(self, **options: Any) -> None:
         super().__init__(
-            min_value=5, max_value=LONGEST_PERIOD_SECONDS, allow_null=True, required=False, **options
+            min_value=SHORTEST_PERIOD, max_value=LONGEST_PERIOD, allow_null=True, required=False, **options
         )
 
 
@@ -115,7 +112,7 @@ class RangeSerializer(serializers.ModelSerializer[Range]):
 
     cidr = serializers.CharField(max_length=49)
     excluded = serializers.ListField(child=serializers.CharField(max_length=49), required=False)
-    port = serializers.IntegerField(min_value=1, max_value=65535, default=DAEMON_PORT)
+    port = serializers.IntegerField(min_value=1, max_value=MAX_PORT, default=DAEMON_PORT)
     max_rate = serializers.IntegerField(
         min_value=1,
         max_value=MAX_RATE,

@@ -24,6 +24,7 @@ from rest_framework.response import Response
 from rest_framework.serializers import as_serializer_error
 from rest_framework.views import exception_handler
 
+from discovery.errors import NoCrawl
 from domains.errors import DomainError
 from hosts import errors as hosts_errors
 
@@ -62,9 +63,10 @@ def outage_of(error: BaseException | None) -> Outage | None:
     return None
 
 
-# What a host, or its state, refuses. The first line that fits counts.
+# What a host, a domain or a range, or its state, refuses. The first line that fits counts.
 STATUSES: tuple[tuple[type[Exception], int], ...] = (
     (DomainError, 409),
+    (NoCrawl, 409),
     (hosts_errors.NotPossible, 409),
     (hosts_errors.OutsideRanges, 409),
     (hosts_errors.TimedOut, 504),
@@ -124,7 +126,8 @@ def _refusal(error: Exception, path: str) -> Response | None:
     if (status := status_of(error)) is None:
         return None
     word = getattr(error, "problem", "not_possible")
-    return _later(problem(type=word, status=status, detail=error, instance=path))
+    more = getattr(error, "more", {})
+    return _later(problem(type=word, status=status, detail=error, instance=path, **more))
 
 
 def _later(body: dict[str, object]) -> Response:
@@ -151,9 +154,8 @@ def _told(error: Exception, response: Response) -> dict[str, Any]:
             "detail": gettext("The request is not valid."),
             "errors": _by_field(error.detail),
         }
-    more = getattr(error, "more", {})
     if isinstance(error, APIException):
-        return {"type": error.default_code, "detail": error.detail, **more}
+        return {"type": error.default_code, "detail": error.detail}
     kind = "not_found" if response.status_code == NOT_FOUND else "permission_denied"
     return {"type": kind, "detail": response.data["detail"]}
 

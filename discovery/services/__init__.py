@@ -3,7 +3,7 @@
 from .carrying import carry
 from .crawls import beat, cancel, reap, request_crawl, wait_if_lost
 from .own import OwnNetwork, own_networks
-from .ranges import create_range, may_dial, range_of, release_addresses, update_range
+from .ranges import create_range, may_dial, release_addresses, update_range
 from .schedule import request_due
 from .views import address_grid, counts, counts_of
 
@@ -18,7 +18,6 @@ __all__ = [
     "create_range",
     "may_dial",
     "own_networks",
-    "range_of",
     "reap",
     "release_addresses",
     "request_crawl",

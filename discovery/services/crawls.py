@@ -48,8 +48,6 @@ def request_crawl(
     Workers carry it, unless the caller will (`here`). Raises RangeDisabled, and CrawlRunning when the same
     phase runs on the range: one whose process died does not count.
     """
-    if not range_.enabled:
-        raise RangeDisabled
     reap(Q(range=range_, phase=phase))
     rate = range_.max_rate if isinstance(max_rate, EllipsisType) else max_rate
     crawl = Crawl(range=range_, phase=phase, port=port or range_.port, max_rate=rate)
@@ -59,6 +57,9 @@ def request_crawl(
     crawl.total = sum(chunk.addresses for chunk in chunks)
     try:
         with transaction.atomic():
+            # Who switches the range off waits for this, and then finds the crawl that is to be cancelled.
+            if not Range.objects.enabled().select_for_update().filter(pk=range_.pk):
+                raise RangeDisabled
             crawl.save()
             Chunk.objects.bulk_create(chunks)
             publish("crawl.changed", crawl.pk, CRAWLS)

@@ -7,20 +7,22 @@ from typing import Any, TypedDict, Unpack
 from django.db import IntegrityError, transaction
 from django.utils.translation import gettext as _
 
-from hosts.choices import DAEMON_PORT
+from hosts.choices import DAEMON_PORT, MAX_PORT
 from hosts.live import CRAWLS, FLEET, publish
 
-from ..choices import DEFAULT_MAX_RATE, Phase
+from ..choices import (
+    DEFAULT_MAX_RATE,
+    LONGEST_LABEL,
+    LONGEST_PERIOD,
+    MAX_EXCLUDED,
+    MAX_RATE,
+    SHORTEST_PERIOD,
+    Phase,
+)
 from ..errors import BadRange
 from ..models import Address, Range, default_schedule
 from ..networks import bounds, parse_network, parse_range
 from .crawls import cancel
-
-MAX_PORT = 65535
-MAX_RATE = 10_000_000
-MAX_EXCLUDED = 1000
-MAX_LABEL = 100
-SHORTEST_PERIOD, LONGEST_PERIOD = 5, 366 * 86400
 
 Schedule = dict[str, int | None]
 
@@ -83,7 +85,7 @@ def update_range(range_: Range, **changes: Unpack[RangeFields]) -> Range:
 def _write(range_: Range, **fields: Any) -> None:
     """Check the fields that are given, and set them."""
     checks: dict[str, Callable[[Any], Any]] = {
-        "label": lambda text: str(text).strip()[:MAX_LABEL],
+        "label": lambda text: str(text).strip()[:LONGEST_LABEL],
         "port": lambda number: _whole("port", number, 1, MAX_PORT),
         "max_rate": lambda number: None if number is None else _whole("max_rate", number, 1, MAX_RATE),
         "excluded": lambda texts: _excluded(range_, texts),
@@ -141,13 +143,6 @@ def release_addresses(*, instance: Range, **_signal: object) -> None:
     """Before a range is deleted, hand its addresses to a wider one. (Receiver of pre_delete.)"""
     _hand_out(instance, Range.objects.enabled().exclude(pk=instance.pk))
     publish("range.changed", instance.pk, FLEET, CRAWLS)
-
-
-def range_of(ip: str) -> Range | None:
-    """Return the narrowest enabled range that holds `ip`, whether or not it is excluded there."""
-    address = ipaddress.ip_address(ip)
-    holding = [range_ for range_ in Range.objects.enabled() if address in range_.network]
-    return max(holding, key=lambda range_: range_.network.prefixlen, default=None)
 
 
 def may_dial(ip: str) -> bool:

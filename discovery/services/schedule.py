@@ -7,7 +7,7 @@ from django.db.models import Max
 from django.utils import timezone
 
 from ..choices import Phase
-from ..errors import CrawlRunning
+from ..errors import NoCrawl
 from ..models import Crawl, Range
 from .crawls import request_crawl
 
@@ -42,6 +42,7 @@ def request_due(now: datetime | None = None) -> list[Crawl]:
             if due is not None and due - GRACE <= now:
                 try:
                     requested.append(request_crawl(range_, phase))
-                except CrawlRunning:
+                except NoCrawl:
+                    # It runs still, or the range was switched off a moment ago.
                     continue
     return requested

@@ -12,6 +12,7 @@ from django.core.management import call_command
 from drf_spectacular.generators import SchemaGenerator
 from rest_framework.exceptions import APIException
 
+from discovery.errors import NoCrawl
 from domains.errors import DomainError
 from hosts.errors import SENTENCES
 from virshmanager import errors
@@ -49,7 +50,9 @@ def problem_types() -> set[str]:
         if isinstance(call.args[1], ast.Constant)
     }
     outages = {errors.DATABASE_GONE.type, errors.REDIS_GONE.type, errors.DISK_FULL.type}
-    refusals = {kind.problem for kind in subclasses(DomainError)}
+    refusals = {kind.problem for kind in subclasses(DomainError)} | {
+        kind.problem for kind in subclasses(NoCrawl)
+    }
     return {str(word) for word in known | answers | outages | refusals | set(SENTENCES)}
 
 

@@ -11,16 +11,16 @@ from django.core.management.base import BaseCommand, CommandError
 from django.db import DatabaseError
 
 from discovery import services
-from discovery.choices import CrawlState, Phase
+from discovery.choices import MAX_RATE, CrawlState, Phase
 from discovery.errors import BadRange, CrawlRunning, DiscoveryError
 from discovery.models import Crawl, Range
 from discovery.networks import parse_range
 from discovery.serializers import CrawlSerializer
+from hosts.choices import MAX_PORT
 
 from ._screen import Screen
 
 FAILED, WRONG_ARGUMENTS, INTERRUPTED = 1, 2, 130
-MAX_PORT, MAX_RATE = 65535, 10_000_000
 NUMBERS = {str(number): str(phase) for number, phase in enumerate(Phase, start=1)}
 PHASES = NUMBERS | {phase: phase for phase in NUMBERS.values()}
 
