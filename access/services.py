@@ -21,14 +21,6 @@ def _digest(secret: str) -> str:
     return hashlib.sha256(secret.encode()).hexdigest()
 
 
-def public_address() -> str:
-    """Where people reach this server: the declared proxy, or the address it listens on."""
-    if settings.VIRSHMANAGER_URL:
-        return str(settings.VIRSHMANAGER_URL)
-    listen = settings.VIRSHMANAGER_LISTEN
-    return f"http://{f'[{listen}]' if ':' in listen else listen}:{settings.VIRSHMANAGER_PORT}"
-
-
 def create_setup_link() -> str:
     """Return the address of the setup page, good for one use in 24 hours. An earlier link ends.
 
@@ -40,7 +32,7 @@ def create_setup_link() -> str:
             raise SetupClosed
         SetupLink.objects.all().delete()
         SetupLink.objects.create(digest=_digest(secret), expires_at=timezone.now() + SETUP_LINK_LIFE)
-    return public_address() + reverse("setup", args=[secret])
+    return str(settings.PUBLIC_URL) + reverse("setup", args=[secret])
 
 
 def setup_is_open(secret: str) -> bool:

@@ -5,7 +5,6 @@ from django.apps import AppConfig
 
 class DomainsConfig(AppConfig):
     name = "domains"
-    default_auto_field = "django.db.models.BigAutoField"
 
     def ready(self) -> None:
         from hosts import siblings

@@ -8,7 +8,6 @@ OPEN_FILES = 65536
 
 class HostsConfig(AppConfig):
     name = "hosts"
-    default_auto_field = "django.db.models.BigAutoField"
 
     def ready(self) -> None:
         soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)

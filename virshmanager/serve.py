@@ -76,12 +76,6 @@ def local_address() -> str:
     return str(listen)
 
 
-def public_url() -> str:
-    host = local_address()
-    bracketed = f"[{host}]" if ":" in host else host
-    return settings.VIRSHMANAGER_URL or f"http://{bracketed}:{settings.VIRSHMANAGER_PORT}"
-
-
 def require_free_port() -> None:
     host, port = settings.VIRSHMANAGER_LISTEN, settings.VIRSHMANAGER_PORT
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
@@ -159,7 +153,7 @@ async def bring_up(supervisor: Supervisor, home: Path, *, password: str, demo_po
     await answering(local_address(), settings.VIRSHMANAGER_PORT)
     if demo_port:
         await play(supervisor, home, demo_port)
-    say(f"\nVirshManager is ready: {public_url()}/")
+    say(f"\nVirshManager is ready: {settings.PUBLIC_URL}/")
     for line in link:
         say(f"Make the first user here, once: {line}")
     say(f"State and logs: {home}\nCtrl-C stops it.")

@@ -41,7 +41,7 @@ def listen_address() -> str:
         raise ImproperlyConfigured(f"VIRSHMANAGER_LISTEN must be an IP address, not {text!r}.") from None
 
 
-def public_url() -> str:
+def proxy_url() -> str:
     """Where people reach the server, when a TLS proxy stands before it."""
     text = str(env.str("VIRSHMANAGER_URL", default="")).rstrip("/")
     if text and (urlsplit(text).scheme != "https" or not urlsplit(text).hostname):
@@ -53,7 +53,7 @@ VIRSHMANAGER_HOME = Path(env.str("VIRSHMANAGER_HOME", default=str(BASE_DIR / "va
 private_folder(VIRSHMANAGER_HOME)
 VIRSHMANAGER_LISTEN = listen_address()
 VIRSHMANAGER_PORT = whole_number("VIRSHMANAGER_PORT", 8000, 1, 65535)
-VIRSHMANAGER_URL = public_url()
+VIRSHMANAGER_URL = proxy_url()
 VIRSHMANAGER_ADMIN_PASSWORD = env.str("VIRSHMANAGER_ADMIN_PASSWORD", default="")
 TLS_IN_FRONT = bool(VIRSHMANAGER_URL)
 if not TLS_IN_FRONT and not ipaddress.ip_address(VIRSHMANAGER_LISTEN).is_loopback:
@@ -63,6 +63,10 @@ if not TLS_IN_FRONT and not ipaddress.ip_address(VIRSHMANAGER_LISTEN).is_loopbac
         "put a TLS proxy before the server and set VIRSHMANAGER_URL=https://its.name, "
         "or listen on 127.0.0.1."
     )
+
+# Where people reach the server. Beyond loopback that is the proxy, as was just made sure of.
+_host = f"[{VIRSHMANAGER_LISTEN}]" if ":" in VIRSHMANAGER_LISTEN else VIRSHMANAGER_LISTEN
+PUBLIC_URL = VIRSHMANAGER_URL or f"http://{_host}:{VIRSHMANAGER_PORT}"
 
 SECRET_KEY = private_text(VIRSHMANAGER_HOME / "secret_key", get_random_secret_key)
 DEBUG = False
@@ -78,7 +82,6 @@ INSTALLED_APPS = [
     "django.contrib.contenttypes",
     "django.contrib.sessions",
     "django.contrib.messages",
-    "whitenoise.runserver_nostatic",
     "django.contrib.staticfiles",
     "allauth",
     "allauth.account",
@@ -116,7 +119,6 @@ MIDDLEWARE = [
 ]
 
 ROOT_URLCONF = "virshmanager.urls"
-ASGI_APPLICATION = "virshmanager.asgi.application"
 
 TEMPLATES = [
     {
@@ -178,8 +180,9 @@ CHANNEL_LAYERS = {
 # Kombu names a Unix socket in its own way.
 CELERY_BROKER_URL = REDIS_URL.replace("unix://", "redis+socket://", 1)
 CELERY_BROKER_TRANSPORT_OPTIONS = {
-    "visibility_timeout": 3600,
     "global_keyprefix": "virshmanager-",
+    # One that was stopped still accepts connections, and never answers.
+    **REDIS_TIMEOUTS,
     # Who wakes a worker must not wait for a Redis that is gone: what is to be done is in the database.
     "max_retries": 1,
     "interval_start": 0.1,
@@ -187,13 +190,11 @@ CELERY_BROKER_TRANSPORT_OPTIONS = {
 }
 CELERY_BROKER_CONNECTION_RETRY_ON_STARTUP = True
 CELERY_TASK_IGNORE_RESULT = True
-CELERY_TASK_STORE_ERRORS_EVEN_IF_IGNORED = False
 CELERY_WORKER_POOL = "threads"
 CELERY_WORKER_CONCURRENCY = 8
 CELERY_WORKER_PREFETCH_MULTIPLIER = 1
 CELERY_BEAT_SCHEDULER = "django_celery_beat.schedulers:DatabaseScheduler"
 CELERY_BEAT_MAX_LOOP_INTERVAL = 5
-CELERY_TIMEZONE = "UTC"
 
 AUTHENTICATION_BACKENDS = ["allauth.account.auth_backends.AuthenticationBackend"]
 AUTH_PASSWORD_VALIDATORS = [
@@ -209,7 +210,6 @@ ACCOUNT_ADAPTER = "access.adapter.AccountAdapter"
 ACCOUNT_LOGIN_METHODS = {"username"}
 ACCOUNT_SIGNUP_FIELDS = ["username*", "password1*", "password2*"]
 ACCOUNT_EMAIL_VERIFICATION = "none"
-ACCOUNT_LOGOUT_ON_GET = False
 LOGIN_URL = "account_login"
 LOGIN_REDIRECT_URL = "overview"
 LOGOUT_REDIRECT_URL = "account_login"
@@ -256,7 +256,6 @@ REST_KNOX = {"TOKEN_TTL": None, "AUTH_HEADER_PREFIX": "Token"}
 
 LANGUAGE_CODE = "en"
 TIME_ZONE = "UTC"
-USE_TZ = True
 STATIC_URL = "static/"
 STATIC_ROOT = BASE_DIR / "build" / "staticfiles"
 STATICFILES_DIRS = [BASE_DIR / "static", BASE_DIR / "build" / "assets"]
@@ -269,9 +268,6 @@ SESSION_COOKIE_SAMESITE = CSRF_COOKIE_SAMESITE = "Lax"
 # Two servers on one machine must not log each other's users out.
 SESSION_COOKIE_NAME = f"virshmanager_{VIRSHMANAGER_PORT}_session"
 CSRF_COOKIE_NAME = f"virshmanager_{VIRSHMANAGER_PORT}_csrf"
-SECURE_CONTENT_TYPE_NOSNIFF = True
-SECURE_REFERRER_POLICY = "same-origin"
-X_FRAME_OPTIONS = "DENY"
 if TLS_IN_FRONT:
     SECURE_PROXY_SSL_HEADER = ("HTTP_X_FORWARDED_PROTO", "https")
     SECURE_HSTS_SECONDS = 31536000
