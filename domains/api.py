@@ -3,6 +3,7 @@
 from typing import Literal, cast
 
 from django.http import HttpResponse
+from django.utils.translation import gettext as _
 from drf_spectacular.types import OpenApiTypes
 from drf_spectacular.utils import OpenApiParameter, extend_schema
 from rest_framework import mixins, viewsets
@@ -51,7 +52,7 @@ class DomainViewSet(mixins.ListModelMixin, mixins.RetrieveModelMixin, viewsets.G
         """libvirt's XML. Without `which`: the live one of an active domain, else the stored."""
         which = request.query_params.get("which")
         if which not in (None, *WHICH):
-            raise ValidationError({"which": [f"One of: {', '.join(WHICH)}."]})
+            raise ValidationError({"which": [_("One of: %(words)s.") % {"words": ", ".join(WHICH)}]})
         text = services.xml(self.get_object(), cast("Literal['live', 'inactive'] | None", which))
         return HttpResponse(text, content_type="application/xml; charset=utf-8")
 

@@ -46,7 +46,7 @@ class HostViewSet(
         return Response(self.get_serializer(self.get_queryset().get(pk=host.pk)).data, status=201)
 
     def perform_destroy(self, instance: Host) -> None:
-        """Forget a retired host. Nothing on the hypervisor changes."""
+        """Forget a host that is not owned. Nothing on the hypervisor changes."""
         services.forget(instance, actor=caller(self.request))
 
     def _after(self, verb: Callable[..., Any], **how: Any) -> Response:
