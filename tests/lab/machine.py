@@ -142,4 +142,6 @@ class Machine:
 
 def enter(pid: int, *argv: str | Path) -> list[str]:
     """The argument list that runs `argv` in the machine whose first process is `pid`."""
-    return ["nsenter", "--target", str(pid), "--mount", "--uts", "--net", "--pid", "--", *map(str, argv)]
+    # With its root: a namespace alone would lead out of a chroot, which the tests may run in.
+    namespaces = ("--mount", "--uts", "--net", "--pid")
+    return ["nsenter", "--target", str(pid), *namespaces, "--root", "--", *map(str, argv)]

@@ -188,7 +188,9 @@ class Server:
         if self.user == "root":
             return []
         account = pwd.getpwnam(self.user)
-        return ["setpriv", f"--reuid={account.pw_uid}", f"--regid={account.pw_gid}", "--clear-groups"]
+        user = (f"--reuid={account.pw_uid}", f"--regid={account.pw_gid}", "--clear-groups")
+        # A clone in root's home is read all the same.
+        return ["setpriv", *user, "--inh-caps=+dac_read_search", "--ambient-caps=+dac_read_search"]
 
     def _environment(self) -> dict[str, str]:
         return {"PATH": os.environ["PATH"], "VIRSHMANAGER_HOME": str(self.home)}
