@@ -1,6 +1,9 @@
 """Redis may wake a worker, never remember: who wakes one does not wait long for a Redis that is gone."""
 
+import socket
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 
 import pytest
@@ -13,8 +16,29 @@ from virshmanager.celery import app
 PATIENCE_SECONDS = 2
 
 
-def test_waking_a_worker_gives_up_soon(settings: Settings, tmp_path: Path) -> None:
-    settings.CELERY_BROKER_URL = f"redis+socket://{tmp_path / 'nobody.sock'}"
+@pytest.mark.parametrize("hangs", [False, True])
+def test_waking_a_worker_gives_up_soon(settings: Settings, tmp_path: Path, *, hangs: bool) -> None:
+    path = tmp_path / "redis.sock"
+    settings.CELERY_BROKER_URL = f"redis+socket://{path}"
+    settings.CELERY_BROKER_TRANSPORT_OPTIONS |= {"socket_timeout": 0.3} if hangs else {}
+    with silent(path) if hangs else nullcontext():
+        wake_and_be_refused()
+
+
+def test_a_redis_that_hangs_is_waited_for_a_few_seconds(settings: Settings) -> None:
+    assert 1 <= settings.CELERY_BROKER_TRANSPORT_OPTIONS["socket_timeout"] <= 5
+
+
+@contextmanager
+def silent(path: Path) -> Iterator[None]:
+    """A Redis that is stopped (SIGSTOP): the kernel takes connections, and nobody answers."""
+    with socket.socket(socket.AF_UNIX) as listener:
+        listener.bind(str(path))
+        listener.listen()
+        yield
+
+
+def wake_and_be_refused() -> None:
     server = Celery("server", set_as_current=False)
     server.config_from_object("django.conf:settings", namespace="CELERY")
     started = time.monotonic()
