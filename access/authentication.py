@@ -17,13 +17,13 @@ LAST_USE_IS_KEPT_EVERY = timedelta(minutes=1)
 logger = logging.getLogger(__name__)
 
 
-class TokenAuthentication(KnoxTokenAuthentication):  # type: ignore[misc]
+class TokenAuthentication(KnoxTokenAuthentication):  # type: ignore[misc]  # knox has no types
     """Knox's check, and a note of the last use: once a minute, so that a read does not cost a write."""
 
     def authenticate_credentials(self, token: bytes) -> tuple[User, ApiToken]:
         if not token.isascii():
             raise AuthenticationFailed
-        return super().authenticate_credentials(token)  # type: ignore[no-any-return]
+        return super().authenticate_credentials(token)  # type: ignore[no-any-return]  # as above
 
     def validate_user(self, auth_token: ApiToken) -> tuple[User, ApiToken]:
         user, found = super().validate_user(auth_token)

@@ -17,7 +17,7 @@ class SearchFilterSet(FilterSet):
 
     search = CharFilter(method="find", max_length=200, label="Every word is found in one of the main fields.")
 
-    def find(self, queryset: QuerySet[Any], name: str, value: str) -> QuerySet[Any]:  # noqa: ARG002
+    def find(self, queryset: QuerySet[Any], name: str, value: str) -> QuerySet[Any]:  # noqa: ARG002 -- a filter
         words = value.split()[:MAX_WORDS]
         return queryset.filter(reduce(and_, map(self.matching, words))) if words else queryset
 

@@ -22,7 +22,7 @@ class DomainFilter(SearchFilterSet):
     autostart = BooleanFilter()
     tag = CharFilter(method="tagged", max_length=64)
 
-    def tagged(self, queryset: QuerySet[Domain], name: str, value: str) -> QuerySet[Domain]:  # noqa: ARG002
+    def tagged(self, queryset: QuerySet[Domain], name: str, value: str) -> QuerySet[Domain]:  # noqa: ARG002 -- a filter
         if connection.features.supports_json_field_contains:
             return queryset.filter(tags__contains=[value])
         # SQLite keeps the list as text, and cannot look into it: the tag is found with its quotes.

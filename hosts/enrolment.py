@@ -5,6 +5,7 @@ it proved itself to. Every failure is an EnrolmentError with the word that a per
 """
 
 import asyncio
+import http.client
 import json
 import secrets
 import uuid
@@ -124,7 +125,7 @@ def _read(answer: Answer) -> dict[str, object]:
         word = a_text(data, "type", 40)
     except BadPayload as error:
         raise EnrolmentError("bad_answer", detail=str(error)) from None
-    if answer.status == 200:  # noqa: PLR2004
+    if answer.status == http.client.OK:
         return data
     if word in PROBLEMS:
         raise _failure(word, answer.clock_skew)

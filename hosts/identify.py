@@ -6,6 +6,7 @@ says before that is hostile: it is capped, and one deadline covers everything, s
 
 import asyncio
 import hashlib
+import http.client
 import logging
 import queue
 import ssl
@@ -144,7 +145,7 @@ class Prober:
 
     def _judge(self, answer: strangers.Answer) -> Result:
         media_type = answer.headers.get("content-type", "").partition(";")[0].strip().lower()
-        if answer.status != 200 or media_type != "application/json":  # noqa: PLR2004
+        if answer.status != http.client.OK or media_type != "application/json":
             return Stranger("not_virshmanager")
         try:
             claim = _Claim.read(answer.body)

@@ -132,7 +132,7 @@ def _refusal(error: Exception, path: str) -> Response | None:
 
 def _later(body: dict[str, object]) -> Response:
     headers = {"Retry-After": str(RETRY_AFTER_SECONDS)} if body["status"] == UNAVAILABLE else {}
-    return Response(body, status=body["status"], headers=headers)  # type: ignore[arg-type]
+    return Response(body, status=body["status"], headers=headers)  # type: ignore[arg-type]  # an int
 
 
 def _rest(error: Exception, context: Mapping[str, Any]) -> Response | None:
@@ -183,11 +183,11 @@ def bad_request(request: HttpRequest, exception: Exception) -> HttpResponse:  # 
     return _answer(request, "invalid", 400, gettext("The request is not valid."))
 
 
-def permission_denied(request: HttpRequest, exception: Exception) -> HttpResponse:  # noqa: ARG001
+def permission_denied(request: HttpRequest, exception: Exception) -> HttpResponse:  # noqa: ARG001 -- as above
     return _answer(request, "permission_denied", 403, gettext("This needs an administrator."))
 
 
-def csrf_failure(request: HttpRequest, reason: str = "") -> HttpResponse:  # noqa: ARG001
+def csrf_failure(request: HttpRequest, reason: str = "") -> HttpResponse:  # noqa: ARG001 -- as above
     return _answer(
         request,
         "csrf_failed",
@@ -196,7 +196,7 @@ def csrf_failure(request: HttpRequest, reason: str = "") -> HttpResponse:  # noq
     )
 
 
-def page_not_found(request: HttpRequest, exception: Exception) -> HttpResponse:  # noqa: ARG001
+def page_not_found(request: HttpRequest, exception: Exception) -> HttpResponse:  # noqa: ARG001 -- as above
     return _answer(request, "not_found", 404, gettext("There is nothing here."))
 
 

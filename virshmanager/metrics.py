@@ -81,7 +81,7 @@ class TextAlways(DefaultContentNegotiation):
         self,
         request: Request,  # noqa: ARG002 -- DRF's signature
         renderers: Iterable[BaseRenderer],
-        format_suffix: str | None = None,  # noqa: ARG002
+        format_suffix: str | None = None,  # noqa: ARG002 -- as above
     ) -> tuple[BaseRenderer, str]:
         first = next(iter(renderers))
         return first, first.media_type or ""

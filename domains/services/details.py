@@ -42,7 +42,7 @@ def wish_details(domain: Domain) -> None:
 def refresh_details(domain: Domain) -> None:
     """Ask the host for the domain's devices and keep them. Raises AgentError, DomainError."""
     found = _agent(domain).domain(domain.uuid)
-    details = {name: found[name] for name in DEVICES}  # type: ignore[literal-required]
+    details = {name: found[name] for name in DEVICES}  # type: ignore[literal-required]  # DEVICES are
     changed = details != domain.details
     Domain.objects.filter(pk=domain.pk).update(details=details, details_at=timezone.now())
     if changed:

@@ -12,7 +12,7 @@ from .meeting import meet
 from .quarantine import note_stranger
 
 
-def add_by_hand(address: str, port: int = DAEMON_PORT, *, actor: User | None = None) -> Host:  # noqa: ARG001
+def add_by_hand(address: str, port: int = DAEMON_PORT, *, actor: User | None = None) -> Host:  # noqa: ARG001 -- audit
     """Meet the daemon at an address now: at most one identification and one enrolment.
 
     Raises:
