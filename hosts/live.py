@@ -4,12 +4,13 @@ A browser that hears of a change fetches again what it shows, and the ordinary p
 Delivery is at most once, so a failure to publish is logged and harms nothing: pages also work by request.
 """
 
+import asyncio
 import logging
+import threading
 from collections.abc import Collection
-from functools import partial
+from functools import cache, partial
 from typing import Literal, NamedTuple, TypedDict, cast
 
-from asgiref.sync import async_to_sync
 from channels.layers import BaseChannelLayer, get_channel_layer
 from django.db import transaction
 from django_redis import get_redis_connection
@@ -22,6 +23,10 @@ FLEET = "fleet"
 CRAWLS = "crawls"
 GROUPS = (FLEET, CRAWLS)
 SEQUENCE_KEY = "virshmanager:live:sequence"
+# The layer itself knows no deadline: a Redis that hangs must not hold up what is published from.
+SEND_SECONDS = 5
+
+_starting = threading.Lock()
 
 
 class Event(TypedDict):
@@ -60,18 +65,30 @@ def _send(news: Collection[News]) -> None:
             for _item, group in told:
                 pipeline.hincrby(SEQUENCE_KEY, group, 1)
             sequences = pipeline.execute()
-        async_to_sync(_send_all)(
-            [
-                Event(type="live.event", event=item.event, id=item.id, group=group, sequence=sequence)
-                for (item, group), sequence in zip(told, sequences, strict=True)
-            ]
-        )
+        messages = [
+            Event(type="live.event", event=item.event, id=item.id, group=group, sequence=sequence)
+            for (item, group), sequence in zip(told, sequences, strict=True)
+        ]
+        sending = asyncio.wait_for(_send_all(messages), SEND_SECONDS)
+        asyncio.run_coroutine_threadsafe(sending, _loop()).result()
     except (RedisError, OSError) as error:
         logger.warning("%s live events were not published: %s", len(told), error)
 
 
+def _loop() -> asyncio.AbstractEventLoop:
+    """The event loop of this process that sends: each loop of its own costs a connection to Redis."""
+    with _starting:
+        return _started_loop()
+
+
+@cache
+def _started_loop() -> asyncio.AbstractEventLoop:
+    loop = asyncio.new_event_loop()
+    threading.Thread(target=loop.run_forever, name="live", daemon=True).start()
+    return loop
+
+
 async def _send_all(messages: list[Event]) -> None:
-    """Send all in one event loop: each loop of its own costs a connection to Redis."""
     layer = cast("BaseChannelLayer", get_channel_layer())
     for message in messages:
         await layer.group_send(message["group"], dict(message))
