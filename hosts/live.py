@@ -24,7 +24,7 @@ CRAWLS = "crawls"
 GROUPS = (FLEET, CRAWLS)
 SEQUENCE_KEY = "virshmanager:live:sequence"
 # The layer itself knows no deadline: a Redis that hangs must not hold up what is published from.
-SEND_SECONDS = 5
+SEND_SECONDS = 10
 
 _starting = threading.Lock()
 

@@ -1,64 +1,62 @@
 """What a listing changes in the mirror: pure, so that it can be tried on anything."""
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
+from operator import itemgetter
 from typing import Any, Final, NamedTuple
 from uuid import UUID
 
 from hosts.payloads import DomainFacts
 
-from ..models import Domain
-
-# The field of the mirror, and how a report tells it.
-FACTS: Final[Mapping[str, Callable[[DomainFacts], Any]]] = {
-    "name": lambda facts: facts["name"],
-    "libvirt_id": lambda facts: facts["id"],
-    "state": lambda facts: facts["state"],
-    "reason": lambda facts: facts["reason"],
-    "vcpus": lambda facts: facts["vcpus"],
-    "memory": lambda facts: facts["memory"],
-    "max_memory": lambda facts: facts["max_memory"],
-    "persistent": lambda facts: facts["persistent"],
-    "autostart": lambda facts: facts["autostart"],
-    "has_managed_save": lambda facts: facts["has_managed_save"],
-    "title": lambda facts: facts["title"],
-    "description": lambda facts: facts["description"],
-    "tags": lambda facts: facts["tags"],
+# The field of the mirror, and what a report calls it.
+FACTS: Final[Mapping[str, str]] = {
+    "name": "name",
+    "libvirt_id": "id",
+    "state": "state",
+    "reason": "reason",
+    "vcpus": "vcpus",
+    "memory": "memory",
+    "max_memory": "max_memory",
+    "persistent": "persistent",
+    "autostart": "autostart",
+    "has_managed_save": "has_managed_save",
+    "title": "title",
+    "description": "description",
+    "tags": "tags",
 }
+_told = itemgetter(*FACTS.values())
+
+
+class Known(NamedTuple):
+    """A row of the mirror. `facts` are in the order of FACTS."""
+
+    pk: int
+    missing: bool
+    facts: tuple[Any, ...]
 
 
 class Difference(NamedTuple):
-    """`appeared`: reports of unknown domains. `changed`: known rows, missing ones that came back among them,
-    with the report that differs. `vanished`: rows that were present and are not reported."""
+    """`appeared`: reports of unknown domains. `changed`: known rows, missing ones that came back among
+    them, with the report that differs. `vanished`: present rows that are not reported. Rows by key."""
 
     appeared: list[DomainFacts]
-    changed: list[tuple[Domain, DomainFacts]]
-    vanished: list[Domain]
+    changed: list[tuple[int, DomainFacts]]
+    vanished: list[int]
 
 
-def diff(known: Iterable[Domain], reported: Iterable[DomainFacts]) -> Difference:
+def diff(known: Mapping[UUID, Known], reported: Iterable[DomainFacts]) -> Difference:
     """Compare the rows of one host with what it reports. Of a UUID reported twice the last report counts."""
-    rows: dict[UUID, Domain] = {domain.uuid: domain for domain in known}
     reports: dict[UUID, DomainFacts] = {facts["uuid"]: facts for facts in reported}
     return Difference(
-        appeared=[facts for uuid, facts in reports.items() if uuid not in rows],
+        appeared=[facts for uuid, facts in reports.items() if uuid not in known],
         changed=[
-            (row, reports[uuid])
-            for uuid, row in rows.items()
-            if uuid in reports and differs(row, reports[uuid])
+            (row.pk, reports[uuid])
+            for uuid, row in known.items()
+            if uuid in reports and (row.missing or row.facts != _told(reports[uuid]))
         ],
-        vanished=[row for uuid, row in rows.items() if uuid not in reports and row.missing_since is None],
+        vanished=[row.pk for uuid, row in known.items() if uuid not in reports and not row.missing],
     )
 
 
-def differs(row: Domain, facts: DomainFacts) -> bool:
-    return row.missing_since is not None or any(
-        getattr(row, field) != tell(facts) for field, tell in FACTS.items()
-    )
-
-
-def take(row: Domain, facts: DomainFacts) -> Domain:
-    """Write the report into `row`, which is present again."""
-    for field, tell in FACTS.items():
-        setattr(row, field, tell(facts))
-    row.missing_since = None
-    return row
+def fields_of(facts: DomainFacts) -> dict[str, Any]:
+    """Return a report by the names of the mirror's fields."""
+    return dict(zip(FACTS, _told(facts), strict=True))

@@ -1,6 +1,7 @@
 """Writing a host's listing into the mirror: the difference, and nothing else."""
 
 from collections.abc import Collection, Sequence
+from uuid import UUID
 
 from django.db import transaction
 from django.db.models import Count
@@ -12,7 +13,7 @@ from hosts.payloads import DomainFacts
 
 from ..choices import DomainState
 from ..models import Domain
-from .difference import FACTS, Difference, diff, take
+from .difference import FACTS, Difference, Known, diff, fields_of
 
 ROWS_PER_STATEMENT = 500
 
@@ -24,19 +25,25 @@ def mirror(host: Host, domains: Sequence[DomainFacts]) -> Difference:
     (`missing_since`), since absence is not deletion; a transient one has ended, and goes.
     """
     with transaction.atomic():
-        known = Domain.objects.filter(host=host).order_by()
-        difference = diff(known, domains)
+        difference = diff(_known(host), domains)
         _write(host, difference)
         _tell(host, difference)
     return difference
 
 
+def _known(host: Host) -> dict[UUID, Known]:
+    # No models: most listings change nothing, and making a row of each domain cost more than comparing it.
+    rows = Domain.objects.filter(host=host).order_by().values_list("uuid", "pk", "missing_since", *FACTS)
+    return {uuid: Known(pk, missing is not None, tuple(facts)) for uuid, pk, missing, *facts in rows}
+
+
 def _write(host: Host, difference: Difference) -> None:
     now = timezone.now()
+    present = [*difference.appeared, *(facts for _, facts in difference.changed)]
     Domain.objects.bulk_create(
         [
-            take(Domain(host=host, uuid=facts["uuid"], first_seen=now, last_seen=now), facts)
-            for facts in difference.appeared
+            Domain(host=host, uuid=facts["uuid"], first_seen=now, last_seen=now, **fields_of(facts))
+            for facts in present
         ],
         batch_size=ROWS_PER_STATEMENT,
         # Two listings of one host may be written at once, by a probe and by a person: the later one counts.
@@ -44,23 +51,19 @@ def _write(host: Host, difference: Difference) -> None:
         unique_fields=["host", "uuid"],
         update_fields=[*FACTS, "last_seen", "missing_since"],
     )
-    changed = [take(row, facts) for row, facts in difference.changed]
-    for row in changed:
-        row.last_seen = now
-    Domain.objects.bulk_update(changed, [*FACTS, "last_seen", "missing_since"], batch_size=ROWS_PER_STATEMENT)
-    ended = [row.pk for row in difference.vanished if not row.persistent]
-    marked = [row.pk for row in difference.vanished if row.persistent]
-    Domain.objects.filter(pk__in=ended).delete()
-    # The last known state stays. It was seen until the listing before this one, a moment ago.
-    Domain.objects.filter(pk__in=marked).update(missing_since=now, last_seen=now)
+    if difference.vanished:
+        vanished = Domain.objects.filter(pk__in=difference.vanished)
+        vanished.filter(persistent=False).delete()
+        # The last known state stays. It was seen until the listing before this one, a moment ago.
+        vanished.update(missing_since=now, last_seen=now)
 
 
 def _tell(host: Host, difference: Difference) -> None:
     if not any(difference):
         return
     publish("domains.changed", host.pk, FLEET, f"host.{host.pk}")
-    rows = [*(row for row, _ in difference.changed), *difference.vanished]
-    publish_all([News("domain.changed", row.pk, (f"domain.{row.pk}",)) for row in rows])
+    rows = [*(pk for pk, _ in difference.changed), *difference.vanished]
+    publish_all([News("domain.changed", pk, (f"domain.{pk}",)) for pk in rows])
 
 
 def count_domains(host_ids: Collection[int]) -> dict[int, dict[str, int]]:
