@@ -181,8 +181,6 @@ CHANNEL_LAYERS = {
 CELERY_BROKER_URL = REDIS_URL.replace("unix://", "redis+socket://", 1)
 CELERY_BROKER_TRANSPORT_OPTIONS = {
     "global_keyprefix": "virshmanager-",
-    # One that was stopped still accepts connections, and never answers.
-    **REDIS_TIMEOUTS,
     # One that was stopped still takes connections, and never answers.
     **REDIS_TIMEOUTS,
     # Who wakes a worker must not wait for a Redis that is gone: what is to be done is in the database.

@@ -20,7 +20,8 @@ PATIENCE_SECONDS = 2
 def test_waking_a_worker_gives_up_soon(settings: Settings, tmp_path: Path, *, hangs: bool) -> None:
     path = tmp_path / "redis.sock"
     settings.CELERY_BROKER_URL = f"redis+socket://{path}"
-    settings.CELERY_BROKER_TRANSPORT_OPTIONS |= {"socket_timeout": 0.3} if hangs else {}
+    options = settings.CELERY_BROKER_TRANSPORT_OPTIONS
+    settings.CELERY_BROKER_TRANSPORT_OPTIONS = options | ({"socket_timeout": 0.3} if hangs else {})
     with silent(path) if hangs else nullcontext():
         wake_and_be_refused()
 
