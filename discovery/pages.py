@@ -1,7 +1,8 @@
 """The pages of discovery: ranges with their address maps, crawls, addresses."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 from django.contrib import messages
 from django.db.models import OuterRef, QuerySet, Subquery
@@ -47,19 +48,14 @@ def cards(ranges: QuerySet[Range]) -> list[Card]:
     # A probe ends every few seconds and finds no addresses: it is not the news of a card.
     ended = of_range.exclude(state__in=ACTIVE_STATES).exclude(phase=Phase.PROBE)
     running = of_range.filter(state__in=ACTIVE_STATES).exclude(phase=Phase.PROBE)
-    rows = list(
+    # Rows with the annotations `running` and `last`.
+    rows: list[Any] = list(
         ranges.annotate(running=Subquery(running.values("pk")[:1]), last=Subquery(ended.values("pk")[:1]))
     )
-    crawls = Crawl.objects.select_related("range").in_bulk(_keys(rows))
+    keys = [key for row in rows for key in (row.running, row.last) if key]
+    crawls = Crawl.objects.select_related("range").in_bulk(keys)
     counts = services.counts_of(rows)
-    return [
-        Card(row, counts[row.pk], crawls.get(getattr(row, "running")), crawls.get(getattr(row, "last")))  # noqa: B009
-        for row in rows
-    ]
-
-
-def _keys(rows: Iterable[Range]) -> list[int]:
-    return [key for row in rows for key in (getattr(row, "running"), getattr(row, "last")) if key]  # noqa: B009
+    return [Card(row, counts[row.pk], crawls.get(row.running), crawls.get(row.last)) for row in rows]
 
 
 @require_safe
