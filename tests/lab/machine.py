@@ -143,5 +143,6 @@ class Machine:
 def enter(pid: int, *argv: str | Path) -> list[str]:
     """The argument list that runs `argv` in the machine whose first process is `pid`."""
     # With its root: a namespace alone would lead out of a chroot, which the tests may run in.
-    namespaces = ("--mount", "--uts", "--net", "--pid")
-    return ["nsenter", "--target", str(pid), *namespaces, "--root", "--", *map(str, argv)]
+    root = f"/proc/{pid}/root"
+    there = ("--mount", "--uts", "--net", "--pid", f"--root={root}", f"--wd={root}")
+    return ["nsenter", "--target", str(pid), *there, "--", *map(str, argv)]
