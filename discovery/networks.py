@@ -79,6 +79,13 @@ def ip_of(number: int, version: int) -> IP:
     return ipaddress.IPv4Address(number) if version == 4 else ipaddress.IPv6Address(number)  # noqa: PLR2004
 
 
+def holders(address: IP) -> list[str]:
+    """Return each CIDR that a range which holds `address` may have: one for each length that is allowed."""
+    alone = ipaddress.ip_network(address)
+    lengths = range(SHORTEST_PREFIX[address.version], alone.max_prefixlen + 1)
+    return [str(alone.supernet(new_prefix=length)) for length in lengths]
+
+
 def bounds(network: Network) -> tuple[bytes, bytes]:
     """Return the first and the last address of `network`, packed."""
     return pack(network[0]), pack(network[-1])

@@ -21,7 +21,7 @@ from ..choices import (
 )
 from ..errors import BadRange
 from ..models import Address, Range, default_schedule
-from ..networks import bounds, parse_network, parse_range
+from ..networks import bounds, holders, parse_network, parse_range
 from .crawls import cancel
 
 Schedule = dict[str, int | None]
@@ -152,7 +152,9 @@ def may_dial(ip: str) -> bool:
         address = ipaddress.ip_address("" if "%" in ip else ip)
     except ValueError:
         return False
-    holding = [range_ for range_ in Range.objects.enabled() if address in range_.network]
-    return bool(holding) and not any(
-        address in ipaddress.ip_network(block) for range_ in holding for block in range_.excluded
+    # Asked before every call, so that a range which was switched off is left at once.
+    holding = Range.objects.enabled().filter(cidr__in=holders(address)).order_by()
+    exclusions = list(holding.values_list("excluded", flat=True))
+    return bool(exclusions) and not any(
+        address in ipaddress.ip_network(block) for blocks in exclusions for block in blocks
     )

@@ -5,7 +5,7 @@ import ipaddress
 import pytest
 
 from discovery.errors import BadRange, RangeTooLarge
-from discovery.networks import AddressSet, ip_of, number_of, pack, parse_network, parse_range, span
+from discovery.networks import AddressSet, holders, ip_of, number_of, pack, parse_network, parse_range, span
 
 NONSENSE = [
     *(
@@ -140,3 +140,11 @@ class TestAddressSet:
         hole = ipaddress.ip_network("10.0.0.7/32")
         networks = AddressSet.of(whole).without(AddressSet([span(hole)])).networks()
         assert {ip for network in networks for ip in network} == set(whole) - set(hole)
+
+
+@pytest.mark.parametrize("ip", ["10.78.3.7", "0.0.0.1", "255.255.255.254", "fd00::abcd"])
+def test_the_holders_of_an_address_are_all_ranges_that_may_hold_it(ip: str) -> None:
+    address = ipaddress.ip_address(ip)
+    networks = [ipaddress.ip_network(cidr) for cidr in holders(address)]
+    assert all(address in network for network in networks)
+    assert sorted(network.num_addresses for network in networks) == [2**bits for bits in range(17)]
