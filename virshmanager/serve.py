@@ -23,6 +23,9 @@ from typing import Any
 
 from django.conf import settings
 from django.core.exceptions import ImproperlyConfigured
+from django.db import DatabaseError, connection
+from redis import Redis
+from redis.exceptions import RedisError
 
 from virshmanager.demo import claimed_port, play
 from virshmanager.supervisor import (
@@ -98,6 +101,24 @@ def require_redis(home: Path) -> None:
         raise StartError(f"The path of the state folder {home} is too long for a Unix socket in it.")
 
 
+def require_database() -> None:
+    try:
+        connection.ensure_connection()
+    except DatabaseError as error:
+        reason = str(error).splitlines()[0]
+        raise StartError(f"The database does not answer: {reason}. See DATABASE_URL.") from None
+    finally:
+        connection.close()
+
+
+def require_redis_of_theirs() -> None:
+    try:
+        with Redis.from_url(settings.REDIS_URL, **settings.REDIS_TIMEOUTS) as client:
+            client.ping()
+    except (RedisError, ValueError) as error:
+        raise StartError(f"The Redis of REDIS_URL does not answer: {error}.") from None
+
+
 @contextlib.contextmanager
 def sole_user(home: Path) -> Iterator[None]:
     """Hold the state folder. The lock ends with the process, however that ends."""
@@ -143,7 +164,10 @@ async def prepare_users(supervisor: Supervisor, password: str) -> list[str]:
 
 async def bring_up(supervisor: Supervisor, home: Path, *, password: str, demo_port: int | None) -> None:
     """Start all parts in order, and tell the person where to go."""
-    if not os.environ.get("REDIS_URL"):
+    await asyncio.to_thread(require_database)
+    if os.environ.get("REDIS_URL"):
+        await asyncio.to_thread(require_redis_of_theirs)
+    else:
         supervisor.start(redis(home))
         await reachable("redis", partial(asyncio.open_unix_connection, home / "redis.sock"))
     await supervisor.run_once(manage("migrate", "migrate", "--noinput", "--verbosity", "1"))
@@ -198,6 +222,8 @@ def main() -> int:
     os.environ.setdefault("DJANGO_SETTINGS_MODULE", "virshmanager.settings")
     # A full disk must not turn each line of a log into a traceback on the terminal.
     logging.raiseExceptions = False
+    # Database and logs are private also in a folder that others may enter.
+    os.umask(0o077)
     try:
         home: Path = settings.VIRSHMANAGER_HOME
         with sole_user(home):

@@ -41,16 +41,38 @@ def listen_address() -> str:
         raise ImproperlyConfigured(f"VIRSHMANAGER_LISTEN must be an IP address, not {text!r}.") from None
 
 
+def state_folder() -> Path:
+    text = env.str("VIRSHMANAGER_HOME", default=str(BASE_DIR / "var"))
+    if not text:
+        raise ImproperlyConfigured("VIRSHMANAGER_HOME must be the path of a folder, not empty.")
+    return private_folder(Path(text).absolute())
+
+
+def is_address(text: str, schemes: set[str]) -> bool:
+    """Whether a text is a URL of one of the schemes, and the port in it, if any, can be."""
+    try:
+        parts = urlsplit(text)
+        return parts.scheme in schemes and parts.port != 0
+    except ValueError:
+        return False
+
+
 def proxy_url() -> str:
     """Where people reach the server, when a TLS proxy stands before it."""
     text = str(env.str("VIRSHMANAGER_URL", default="")).rstrip("/")
-    if text and (urlsplit(text).scheme != "https" or not urlsplit(text).hostname):
-        raise ImproperlyConfigured(f"VIRSHMANAGER_URL must be an https:// address, not {text!r}.")
+    if text and not (is_address(text, {"https"}) and text == f"https://{urlsplit(text).netloc}"):
+        raise ImproperlyConfigured(f"VIRSHMANAGER_URL must be https:// and a name, not {text!r}.")
     return text
 
 
-VIRSHMANAGER_HOME = Path(env.str("VIRSHMANAGER_HOME", default=str(BASE_DIR / "var"))).absolute()
-private_folder(VIRSHMANAGER_HOME)
+def redis_url() -> str:
+    text = str(env.str("REDIS_URL", default=f"unix://{VIRSHMANAGER_HOME / 'redis.sock'}"))
+    if not is_address(text, {"redis", "rediss", "unix"}):
+        raise ImproperlyConfigured("REDIS_URL must be a redis://, rediss:// or unix:// address.")
+    return text
+
+
+VIRSHMANAGER_HOME = state_folder()
 VIRSHMANAGER_LISTEN = listen_address()
 VIRSHMANAGER_PORT = whole_number("VIRSHMANAGER_PORT", 8000, 1, 65535)
 VIRSHMANAGER_URL = proxy_url()
@@ -139,14 +161,14 @@ TEMPLATES = [
 def database() -> dict[str, object]:
     """SQLite in WAL mode by default; a write waits for its turn up to 20 s before it gives up."""
     default = "sqlite:///" + quote(str(VIRSHMANAGER_HOME / "db.sqlite3"))
-    scheme = urlsplit(env.str("DATABASE_URL", default=default)).scheme
-    if scheme not in {"sqlite", "postgres", "postgresql"}:
-        raise ImproperlyConfigured("DATABASE_URL must start with sqlite:/// or postgresql://.")
+    text = str(env.str("DATABASE_URL", default=default))
+    if not is_address(text, {"sqlite", "postgres", "postgresql"}):
+        raise ImproperlyConfigured("DATABASE_URL must be a sqlite:/// or postgresql:// address.")
     try:
         config: dict[str, object] = env.db_url("DATABASE_URL", default=default)
     except (ValueError, ImproperlyConfigured):
         raise ImproperlyConfigured("DATABASE_URL is not a database URL.") from None
-    if scheme == "sqlite":
+    if urlsplit(text).scheme == "sqlite":
         config["OPTIONS"] = {
             "timeout": 20,
             "transaction_mode": "IMMEDIATE",
@@ -158,9 +180,7 @@ def database() -> dict[str, object]:
 DATABASES = {"default": database()}
 DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
 
-REDIS_URL = env.str("REDIS_URL", default=f"unix://{VIRSHMANAGER_HOME / 'redis.sock'}")
-if urlsplit(REDIS_URL).scheme not in {"redis", "rediss", "unix"}:
-    raise ImproperlyConfigured("REDIS_URL must start with redis://, rediss:// or unix://.")
+REDIS_URL = redis_url()
 REDIS_TIMEOUTS = {"socket_timeout": 5, "socket_connect_timeout": 2}
 CACHES = {
     "default": {

@@ -4,6 +4,7 @@ import http.client
 import re
 import signal
 import socket
+import stat
 from pathlib import Path
 
 import psutil
@@ -20,11 +21,15 @@ from tests.virshmanager.serving import STOP_SECONDS, free_port, refused, running
         ("VIRSHMANAGER_LISTEN", "0.0.0.0"),  # noqa: S104 -- it must be refused
         ("VIRSHMANAGER_URL", "http://plain.example"),
         ("DATABASE_URL", "oracle://x/y"),
+        ("DATABASE_URL", "postgresql://nobody@127.0.0.1:1/nothing"),
+        ("DATABASE_URL", "sqlite:////proc/nowhere"),
         ("REDIS_URL", "http://localhost"),
+        ("REDIS_URL", "redis://127.0.0.1:1"),
+        ("REDIS_URL", "unix:///proc/nowhere"),
     ],
 )
 def test_a_mistaken_setting_is_one_clear_line(tmp_path: Path, variable: str, value: str) -> None:
-    assert variable in refused(tmp_path, **{variable: value})
+    assert variable in refused(tmp_path, **{"VIRSHMANAGER_PORT": str(free_port()), variable: value})
 
 
 def test_a_taken_port_is_said_before_anything_starts(tmp_path: Path) -> None:
@@ -51,6 +56,7 @@ def test_it_works(tmp_path: Path) -> None:
         assert connection.getresponse().status == http.client.OK
         connection.close()
         assert "Another VirshManager" in refused(tmp_path, VIRSHMANAGER_PORT=str(free_port()))
+        assert stat.S_IMODE((tmp_path / "db.sqlite3").stat().st_mode) == 0o600
         children = psutil.Process(process.pid).children(recursive=True)
         process.send_signal(signal.SIGINT)
         assert process.wait(STOP_SECONDS) == 0
