@@ -4,7 +4,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from django.contrib import admin, messages
-from django.db.models import QuerySet
+from django.db.models import Model, QuerySet
 from django.http import HttpRequest
 from django.utils.translation import gettext_lazy as _
 from django.utils.translation import ngettext
@@ -98,9 +98,14 @@ class HostAddressAdmin(ReadOnlyAdmin):
 
 @admin.register(QuarantinedKey)
 class QuarantinedKeyAdmin(ReadOnlyAdmin):
+    """To delete a row is to hear this key again."""
+
     list_display = ["public_key_sha256", "ip", "problem", "first_seen", "last_seen"]
     list_filter = ["problem"]
     search_fields = ["public_key_sha256", "ip", "claimed_uuid"]
+
+    def has_delete_permission(self, request: HttpRequest, obj: Model | None = None) -> bool:
+        return True
 
 
 @admin.register(JoinKey)

@@ -3,7 +3,7 @@
 from operator import attrgetter
 from typing import NamedTuple
 
-from django.db.models import Q, Sum
+from django.db.models import F, Q, Sum
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import render
 from django.views.decorators.http import require_safe
@@ -39,11 +39,11 @@ def recent() -> list[Activity]:
 
 
 def troubled_hosts() -> list[Host]:
-    """Owned hosts that are not well, and hosts that wait for a decision; the worst first."""
+    """Owned hosts that are not well, and hosts that wait for a decision; the longest silent first."""
     unwell = Q(trust=Trust.OWNED) & (~Q(status=Status.ONLINE) | Q(libvirt_alive=False) | ~Q(problem=""))
     waiting = Q(trust__in=[Trust.FOUND, Trust.PENDING])
     found = Host.objects.with_status().filter(unwell | waiting)
-    return list(found.order_by("status", "hostname")[: SHOWN + 1])  # type: ignore[misc] # annotated above
+    return list(found.order_by(F("last_seen").asc(nulls_first=True), "hostname")[: SHOWN + 1])
 
 
 def memory() -> dict[str, int]:

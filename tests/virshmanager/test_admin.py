@@ -130,3 +130,9 @@ def test_a_token_is_revoked_here(browser: Client, ada: User) -> None:
     token, _ = create_token(user=ada, name="ci")
     browser.post(page(ApiToken, "delete", token.pk), {"post": "yes"})
     assert not ApiToken.objects.exists()
+
+
+def test_a_person_frees_a_quarantined_key(browser: Client, things: None) -> None:
+    key = QuarantinedKey.objects.get()
+    browser.post(page(QuarantinedKey, "delete", key.pk), {"post": "yes"})
+    assert not QuarantinedKey.objects.exists()

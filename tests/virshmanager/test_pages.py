@@ -168,3 +168,14 @@ def test_what_is_not_there_gets_a_page_that_says_so(browser: Client) -> None:
         status, page = answer_of(browser, path)
         assert status == 404, path
         assert "Not found" in page
+
+
+def test_the_overview_names_the_longest_silent_host_first(browser: Client) -> None:
+    now = timezone.now()
+    for name, minutes in (("quiet", 1), ("gone", 60), ("well", 0)):
+        owned_host(hostname=name, last_seen=now - timedelta(minutes=minutes))
+    owned_host(hostname="sick", last_seen=now, libvirt_alive=False)
+    text = browser.get("/").content.decode()
+    attention = text.partition("Needs attention")[2].partition("Recent activity")[0]
+    assert attention.index("gone") < attention.index("quiet") < attention.index("sick")
+    assert "well" not in attention
