@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager, nullcontext
 
-from django.db import DatabaseError, connection, connections, transaction
+from django.db import DatabaseError, connection, transaction
 from django.db.models import F
 from django.utils.translation import gettext as _
 
@@ -28,6 +28,7 @@ from .probing import Probing
 from .records import Changes
 from .settling import Settlement
 from .targets import targets
+from .threads import database_threads
 from .views import counts
 
 logger = logging.getLogger(__name__)
@@ -180,7 +181,7 @@ class Carrier:
         self._done(chunk, probing.changes, 0)
 
     def _scan(self) -> None:
-        with ThreadPoolExecutor(1, "store") as storer:
+        with database_threads(1, "store") as storer:
             pipeline = Pipeline(storer, self._store)
             try:
                 while scanned := self._scan_next(pipeline.hand_over):
@@ -192,8 +193,6 @@ class Carrier:
             finally:
                 # What was scanned is stored, whatever ended the crawl.
                 pipeline.hand_over()
-                # Those of that thread: `connection.close` would be looked up in this one.
-                storer.submit(connections.close_all)
             pipeline.wait()
 
     def _scan_next(self, began: Callable[[], object]) -> Scanned | None:

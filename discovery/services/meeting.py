@@ -1,19 +1,14 @@
 """Who is behind the open ports: identified many at a time, and met by `hosts`, which enrols them."""
 
-from collections.abc import Callable, Iterable
-from concurrent.futures import Future, ThreadPoolExecutor
-from typing import ParamSpec, TypeVar
-
-from django.db import connection
+from collections.abc import Iterable
+from concurrent.futures import Future
 
 from hosts import services, trust
 from hosts.identify import Identity, Result, Stranger, Target, identify_many
 
 from ..choices import Kind
 from .records import Answer
-
-P = ParamSpec("P")
-R = TypeVar("R")
+from .threads import database_threads
 
 # Meeting waits for a daemon's answers more than it computes.
 MEETERS = 16
@@ -40,12 +35,12 @@ def _meet_once(targets: Iterable[Target]) -> dict[str, Answer]:
     def heard(target: Target, result: Result) -> None:
         ip, port = target
         if isinstance(result, Identity):
-            meetings[ip] = pool.submit(in_thread, _meet, ip, port, result)
+            meetings[ip] = pool.submit(_meet, ip, port, result)
         else:
             services.note_stranger(ip, result)
             answers[ip] = answer_of_stranger(result)
 
-    with ThreadPoolExecutor(MEETERS, "meet") as pool:
+    with database_threads(MEETERS, "meet") as pool:
         identify_many(targets, client=trust.server_identity(), on_result=heard)
     return answers | {ip: meeting.result() for ip, meeting in meetings.items()}
 
@@ -64,11 +59,3 @@ def answer_of_stranger(stranger: Stranger) -> Answer:
     # nmap saw it open, and it is closed now: whoever it was is no service of this port any more.
     closed = stranger.reason in {"refused", "unreachable"}
     return Answer(Kind.OTHER if closed else Kind.FOREIGN, stranger.reason)
-
-
-def in_thread(work: Callable[P, R], *args: P.args, **kwargs: P.kwargs) -> R:
-    """Call `work` in a thread of a pool, and close its database connection: the thread ends unseen."""
-    try:
-        return work(*args, **kwargs)
-    finally:
-        connection.close()

@@ -3,7 +3,6 @@
 import ipaddress
 import logging
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
 
 from django.db import DatabaseError, transaction
 from django.db.models import F
@@ -16,9 +15,10 @@ from hosts.models import Host
 from ..choices import Kind
 from ..errors import CrawlEnded
 from ..models import Address, Crawl, Range
-from .meeting import PASSING, answer_of_meeting, answer_of_stranger, in_thread, meet_all
+from .meeting import PASSING, answer_of_meeting, answer_of_stranger, meet_all
 from .records import Answer, Changes, fall, row_of, rows_with, upsert
 from .targets import own_addresses
+from .threads import database_threads
 
 logger = logging.getLogger(__name__)
 
@@ -40,9 +40,9 @@ class Probing:
         """Probe all hosts, and store what that showed. One that hangs keeps one thread, and no other host."""
 
         def probe(host: Host) -> Answer | None:
-            return None if stopped() else in_thread(_probe_alone, host)
+            return None if stopped() else _probe_alone(host)
 
-        with ThreadPoolExecutor(PROBERS, "probe") as pool:
+        with database_threads(PROBERS, "probe") as pool:
             results = list(pool.map(probe, self.hosts))
         if stopped():
             raise CrawlEnded
