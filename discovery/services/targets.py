@@ -7,7 +7,7 @@ from ..choices import CHUNK_ADDRESSES, Kind, Phase
 from ..models import Address, Chunk, Crawl, Range
 from ..networks import AddressSet, Network, bounds, number_of, span
 
-CHUNK_PREFIX = {4: 20, 6: 116}
+CHUNK_PREFIX = {4: 19, 6: 115}
 
 
 def own_addresses(range_: Range, enabled: Iterable[Range] | None = None) -> AddressSet:

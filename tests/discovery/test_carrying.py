@@ -28,7 +28,7 @@ from .test_scanner import VERSION, FakeNmap
 MakeRange = Callable[..., Range]
 NewConnections = Callable[[str], None]
 NMAP = shutil.which("nmap")
-HALVES = "127.0.64.0/19"
+HALVES = "127.0.64.0/18"
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -91,7 +91,7 @@ class TestFailures:
         assert crawl.state == CrawlState.FAILED
         assert crawl.problem["type"] == problem
         assert crawl.problem["detail"]
-        assert Address.objects.count() == crawl.counts["others"] == 4096
+        assert Address.objects.count() == crawl.counts["others"] == 8192
         assert not crawl.chunks.exists()
 
     def test_the_next_crawl_is_not_blocked(
@@ -102,7 +102,7 @@ class TestFailures:
         assert crawl_here(range_).state == CrawlState.FAILED
         fake_nmap(f'exec {NMAP} "$@"')
         assert crawl_here(range_).state == CrawlState.SUCCEEDED
-        assert Address.objects.count() == 8192
+        assert Address.objects.count() == 16384
 
     @pytest.mark.skipif(connection.vendor != "sqlite", reason="a full disk is made by SQLite's own limit")
     def test_the_database_is_full(self, make_range: MakeRange, new_connections: NewConnections) -> None:
@@ -200,7 +200,7 @@ class TestEnds:
 
 class TestTogether:
     def test_two_carriers_share_one_crawl(self, make_range: MakeRange) -> None:
-        crawl = services.request_crawl(make_range("127.0.64.0/18"), Phase.FULL, here=True)
+        crawl = services.request_crawl(make_range(HALVES), Phase.FULL, here=True)
         in_threads(lambda: services.carry(crawl), lambda: services.carry(crawl))
         crawl.refresh_from_db()
         assert crawl.state == CrawlState.SUCCEEDED
@@ -211,9 +211,9 @@ class TestTogether:
     def test_a_chunk_of_which_nothing_is_left_to_ask_loses_no_other(self, make_range: MakeRange) -> None:
         range_ = make_range(HALVES)
         crawl = services.request_crawl(range_, Phase.NEW, here=True)
-        insert_others(range_.pk, IPv4Network("127.0.80.0/20"), timezone.now())
+        insert_others(range_.pk, IPv4Network("127.0.96.0/19"), timezone.now())
         assert services.carry(crawl).state == CrawlState.SUCCEEDED
-        assert crawl.counts == {"hypervisors": 0, "foreign": 0, "others": 8192, "silent": 0}
+        assert crawl.counts == {"hypervisors": 0, "foreign": 0, "others": 16384, "silent": 0}
 
     @pytest.mark.parametrize("redis_is_there", [True, False])
     def test_a_capped_range_has_one_nmap_at_a_time(
@@ -230,7 +230,7 @@ class TestTogether:
             monkeypatch.setattr(lease, "get_redis_connection", lambda: gone)
         alone = f'mkdir {tmp_path}/alone || touch {tmp_path}/two; {NMAP} "$@"; rmdir {tmp_path}/alone'
         fake_nmap(f"{VERSION}; {alone}")
-        range_ = make_range("127.0.64.0/19", max_rate=50_000)
+        range_ = make_range(HALVES, max_rate=50_000)
         crawls = [services.request_crawl(range_, phase, here=True) for phase in (Phase.FULL, Phase.NEW)]
         in_threads(*(lambda crawl=crawl: services.carry(crawl) for crawl in crawls))
         assert {crawl.state for crawl in range_.crawls.all()} == {CrawlState.SUCCEEDED}

@@ -182,14 +182,14 @@ def second_chunk_hangs(fake_nmap: FakeNmap, installation: Installation, tmp_path
 def test_an_interrupt_ends_it_cleanly(
     installation: Installation, second_chunk_hangs: Path, number: signal.Signals, status: int
 ) -> None:
-    with installation.running("crawl", "--json", "--port", "1", "127.0.64.0/19") as process:
+    with installation.running("crawl", "--json", "--port", "1", "127.0.64.0/18") as process:
         wait_until(second_chunk_hangs.exists, "the second chunk is scanned")
         process.send_signal(number)
         told, errors = process.communicate(timeout=20)
     assert process.returncode == status
     (crawl,) = json.loads(told)
     assert crawl["state"] == "cancelled"
-    assert crawl["counts"]["others"] == 4096, "what was found is kept"
+    assert crawl["counts"]["others"] == 8192, "what was found is kept"
     assert "Traceback" not in errors
     assert not is_alive(int(second_chunk_hangs.read_text()))
 
@@ -197,16 +197,16 @@ def test_an_interrupt_ends_it_cleanly(
 def test_a_killed_crawl_keeps_its_findings_and_blocks_nobody(
     installation: Installation, second_chunk_hangs: Path
 ) -> None:
-    with installation.running("crawl", "--port", "1", "127.0.64.0/19") as process:
+    with installation.running("crawl", "--port", "1", "127.0.64.0/18") as process:
         wait_until(second_chunk_hangs.exists, "the second chunk is scanned")
         process.kill()
     nmap = int(second_chunk_hangs.read_text())
     wait_until(lambda: not is_alive(nmap), "nmap died with it")
     installation.environment["PATH"] = installation.environment["PATH"].partition(":")[2]
-    following = installation.manage("crawl", "--port", "1", "127.0.64.0/19")
+    following = installation.manage("crawl", "--port", "1", "127.0.64.0/18")
     assert following.returncode == 0, following.stderr
     *_, killed, last = installation.crawls()
     assert (killed["state"], killed["problem"]["type"]) == ("failed", "process_lost")
-    assert killed["counts"]["others"] == 4096
+    assert killed["counts"]["others"] == 8192
     assert last["state"] == "succeeded"
-    assert last["counts"]["others"] == 8192
+    assert last["counts"]["others"] == 16384
