@@ -42,3 +42,27 @@ class Approval(TextChoices):
 
     AUTO = "auto", _("At once")
     PENDING = "pending", _("After approval")
+
+
+class OperationState(TextChoices):
+    """How far a change has come. Forward only; the last five are verdicts."""
+
+    ACCEPTED = "accepted", _("Accepted")
+    SENT = "sent", _("Sent")
+    RUNNING = "running", _("Running")
+    SUCCEEDED = "succeeded", _("Succeeded")
+    FAILED = "failed", _("Failed")
+    CANCELLED = "cancelled", _("Cancelled")
+    EXPIRED = "expired", _("Expired")
+    UNKNOWN = "unknown", _("Unknown")
+
+
+OPEN_STATES = (OperationState.ACCEPTED, OperationState.SENT, OperationState.RUNNING)
+
+
+class TargetType(TextChoices):
+    """What an operation changes."""
+
+    DOMAIN = "domain", _("Domain")
+    HOST = "host", _("Host")
+    SELECTION = "selection", _("Selection of domains")
