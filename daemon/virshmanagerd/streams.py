@@ -1,0 +1,55 @@
+"""What stays open after an answer: events and consoles, as their two sides see each other.
+
+A route of streams has a handler that returns a ``Stream`` instead of a ``Response``. The engine upgrades the
+connection to a WebSocket, and then calls the stream, always on its one loop: a stream never waits.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Protocol
+
+if TYPE_CHECKING:
+    import socket
+    from collections.abc import Callable
+
+
+class Pipe(Protocol):
+    """The daemon's end of one WebSocket. Its methods may be called from any thread, and never wait."""
+
+    @property
+    def unsent(self) -> int:
+        """Bytes that ``send`` has taken and the kernel has not."""
+
+    def send(self, data: bytes | str) -> None:
+        """Send one message, binary or text. After the end it does nothing."""
+
+    def close(self, code: int = 1000, reason: str = "") -> None:
+        """Send what is unsent, then end the stream with a code of RFC 6455."""
+
+    def pause(self) -> None:
+        """Take no more from the client until ``resume``: TCP then holds it back."""
+
+    def resume(self) -> None:
+        """Take messages from the client again."""
+
+    def call(self, function: Callable[[], None]) -> None:
+        """Have the loop call a function."""
+
+    def watch(self, sock: socket.socket, events: int, function: Callable[[], None]) -> None:
+        """Call a function when another socket is ready for ``events``; 0: never. On the loop only."""
+
+
+class Stream(Protocol):
+    """One use of a WebSocket. The loop calls it; ``closed`` comes once, last, however the stream ended."""
+
+    def opened(self, pipe: Pipe) -> None:
+        """The client can be spoken to."""
+
+    def received(self, data: bytes | str) -> None:
+        """One whole message of the client's."""
+
+    def drained(self) -> None:
+        """All that was unsent has gone to the kernel."""
+
+    def closed(self) -> None:
+        """Nothing can be sent or received any more."""
