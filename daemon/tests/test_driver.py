@@ -111,6 +111,12 @@ def test_what_names_no_domain(driver: Driver, name: str) -> None:
             ask(name)
 
 
+def test_a_row_is_what_the_list_says(driver: Driver) -> None:
+    assert driver.row("00000000-0000-0000-0000-000000000000") is None
+    for domain in driver.domains()["domains"]:
+        assert driver.row(domain["uuid"].upper()) == domain
+
+
 def test_a_domain_that_is_off_has_no_screen_and_no_live_xml(driver: Driver) -> None:
     with pytest.raises(WrongState):
         driver.screenshot(uuid_of("off"))

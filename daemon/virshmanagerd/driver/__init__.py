@@ -19,7 +19,7 @@ from typing import TypeVar
 import libvirt
 
 from virshmanagerd.driver import bulk, screen, single
-from virshmanagerd.driver.answers import DomainDetails, DomainStats, HostFacts, Libvirt, Listing
+from virshmanagerd.driver.answers import Domain, DomainDetails, DomainStats, HostFacts, Libvirt, Listing
 from virshmanagerd.driver.calls import CallLost, Calls, Limits, exit_process
 from virshmanagerd.driver.eventloop import LOOP
 from virshmanagerd.driver.link import Link
@@ -114,6 +114,13 @@ class Driver:
             for interface in domain["interfaces"]:
                 interface["addresses"] = addresses.get((interface["mac"] or "").lower(), [])
         return domain
+
+    def row(self, uuid: str) -> Domain | None:
+        """One domain as in `domains`, without asking its process; None when there is no such domain.
+
+        Raises LibvirtDown, QueueFull, HypervisorBusy.
+        """
+        return self._ask(partial(single.row, uuid=_canonical(uuid)), self._limits.read)
 
     def xml(self, uuid: str, which: Which | None = None) -> str:
         """The domain's XML: as named, else live while active and inactive while not.

@@ -75,7 +75,7 @@ def listing(session: Session, found: Rows) -> list[Domain]:
     for handle, stats in found:
         uuid = handle.UUIDString()
         try:
-            read = session.summaries.get(uuid, partial(_summary, handle))
+            read = session.summaries.get(uuid, partial(summary, handle))
         except libvirt.libvirtError as error:
             if error.get_error_code() == libvirt.VIR_ERR_NO_DOMAIN:
                 continue  # undefined since the first call
@@ -115,7 +115,8 @@ def domain_row(
     )
 
 
-def _summary(handle: libvirt.virDomain) -> Summary:
+def summary(handle: libvirt.virDomain) -> Summary:
+    """What its XML says of a domain."""
     try:
         return domainxml.summary(domainxml.parse(handle.XMLDesc(0)))
     except InvalidXML:

@@ -6,13 +6,13 @@ import hashlib
 import ipaddress
 from collections.abc import Callable, Iterable
 from typing import Final, Literal
-from xml.etree.ElementTree import Element
 
 import libvirt
 
 from virshmanagerd import domainxml, safexml
+from virshmanagerd.domainxml import Summary
+from virshmanagerd.driver import bulk
 from virshmanagerd.driver.answers import Domain, DomainDetails, HostFacts, Libvirt
-from virshmanagerd.driver.bulk import domain_row
 from virshmanagerd.driver.session import Session
 from virshmanagerd.errors import InvalidXML, WrongState
 from virshmanagerd.states import ACTIVE, state_word
@@ -42,10 +42,24 @@ def details(session: Session, uuid: str) -> DomainDetails:
     kept = handle.XMLDesc(libvirt.VIR_DOMAIN_XML_INACTIVE) if handle.isPersistent() else live
     root = domainxml.parse(live)
     digest = hashlib.sha256(kept.encode("utf-8", "surrogatepass")).hexdigest()
-    return {**_row(handle, root), **domainxml.details(root), "xml_hash": digest}
+    return {**_row(handle, domainxml.summary(root)), **domainxml.details(root), "xml_hash": digest}
 
 
-def _row(handle: libvirt.virDomain, root: Element) -> Domain:
+def row(session: Session, uuid: str) -> Domain | None:
+    """One domain as in a list, or None when there is none; asks only what libvirt knows by itself.
+
+    Its XML is read anew: the cache of a list may not have heard yet of what was changed a moment ago.
+    """
+    try:
+        handle = session.connection.lookupByUUIDString(uuid)
+        return _row(handle, bulk.summary(handle))
+    except libvirt.libvirtError as error:
+        if error.get_error_code() == libvirt.VIR_ERR_NO_DOMAIN:
+            return None  # or it was undefined between two of the calls
+        raise
+
+
+def _row(handle: libvirt.virDomain, read: Summary) -> Domain:
     state, reason = handle.state()
     _, maximum, current, vcpus, _ = handle.info()
     stats = {
@@ -60,7 +74,7 @@ def _row(handle: libvirt.virDomain, root: Element) -> Domain:
         "autostart": _flag(handle.autostart),
         "has_managed_save": _flag(handle.hasManagedSaveImage),
     }
-    return domain_row(handle, stats, domainxml.summary(root), flags)
+    return bulk.domain_row(handle, stats, read, flags)
 
 
 def _flag(ask: Callable[[], int]) -> bool:
