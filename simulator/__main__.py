@@ -42,6 +42,8 @@ def _plan(options: argparse.Namespace) -> Plan:
         domains=options.domains,
         state_dir=options.state_dir.absolute(),
         join_file=options.join_file,
+        hung=options.hung,
+        refusing=options.refusing,
     )
 
 
@@ -52,13 +54,17 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--hosts", type=int, default=6)
     parser.add_argument("--domains", type=_span, default=(10, 40), metavar="LEAST-MOST")
     parser.add_argument("--foreign", type=int, default=1)
+    parser.add_argument("--hung", type=int, default=0, help="so many of the hosts accept and never answer")
+    parser.add_argument("--refusing", type=int, default=0, help="and so many are down")
     parser.add_argument("--state-dir", type=Path, required=True)
     parser.add_argument("--join-file", type=Path)
     options = parser.parse_args()
     if not options.network.is_loopback:
         parser.error("the network must lie in 127.0.0.0/8")
-    if options.hosts < 1 or options.foreign < 0:
+    if options.hosts < 1 or min(options.foreign, options.hung, options.refusing) < 0:
         parser.error("there must be at least one hypervisor, and no negative number of others")
+    if options.hung + options.refusing >= options.hosts:
+        parser.error("at least one of the hosts must answer")
     if options.hosts + options.foreign > options.network.num_addresses - 2:
         parser.error(f"{options.network} is too small for all that are asked for")
     if options.join_file and not options.join_file.is_file():

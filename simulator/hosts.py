@@ -27,7 +27,8 @@ class ListenError(Exception):
 class Plan:
     """What to play: a hypervisor at each of `hypervisors`, and a foreign service at each of `foreign`.
 
-    `domains` is the least and the most of one host; `join_file` is copied to each host without an owner.
+    `domains` is the least and the most of one host; `join_file` is copied to each host without an owner. The
+    last `hung` hypervisors accept connections and never answer; at the `refusing` before nothing listens.
     """
 
     hypervisors: tuple[str, ...]
@@ -36,6 +37,18 @@ class Plan:
     foreign: tuple[str, ...] = ()
     domains: tuple[int, int] = (10, 40)
     join_file: Path | None = None
+    hung: int = 0
+    refusing: int = 0
+
+    @property
+    def well(self) -> int:
+        """How many hypervisors answer: the first ones."""
+        return len(self.hypervisors) - self.hung - self.refusing
+
+    @property
+    def silent(self) -> tuple[str, ...]:
+        """The addresses of those that accept and never answer."""
+        return self.hypervisors[self.well + self.refusing :]
 
     def name(self, index: int) -> str:
         return f"hv-{index + 1:02}"

@@ -9,7 +9,7 @@ from multiprocessing.connection import Connection, wait
 
 from virshmanagerd.engine import Engine
 
-from .foreign import greet
+from .foreign import greet, hang
 from .hosts import ListenError, Plan, listen, serve
 
 logger = logging.getLogger(__name__)
@@ -82,13 +82,15 @@ class Fleet:
                 part.wait()
 
     def _start(self) -> None:
-        count = len(self._plan.hypervisors)
+        count = self._plan.well
         for first in range(0, count, HOSTS_PER_PROCESS):
             self._parts.append(Part(self._plan, range(first, min(first + HOSTS_PER_PROCESS, count))))
         for part in self._parts:
             part.wait_until_ready()
         for address in self._plan.foreign:
             greet(listen(address, self._plan.port))
+        if self._plan.silent:
+            hang([listen(address, self._plan.port) for address in self._plan.silent])
 
 
 def _play_part(plan: Plan, indexes: Sequence[int], ready: Connection, parent: int) -> None:

@@ -53,6 +53,8 @@ class TestRefusals:
             (["--network", "127.0.78.0/28", "--hosts", "15"], "too small"),
             (["--hosts", "0"], "at least one hypervisor"),
             (["--foreign", "-1"], "no negative number"),
+            (["--hung", "-1"], "no negative number"),
+            (["--hosts", "3", "--hung", "2", "--refusing", "1"], "at least one of the hosts must answer"),
             (["--domains", "40-10"], "the least and the most"),
             (["--join-file", "/nonexistent"], "no file /nonexistent"),
         ],
@@ -197,3 +199,15 @@ class TestEnd:
             simulated.process.kill()
             _gone, alive = psutil.wait_procs(parts, timeout=STOP_SECONDS)
             assert not alive
+
+
+def test_some_hosts_hang_and_some_refuse(tmp_path: Path) -> None:
+    with simulation(tmp_path, "--hosts", "3", "--hung", "1", "--refusing", "1") as played:
+        well, refusing, hung = HYPERVISORS[:3]
+        identity(well, played.port)
+        down = identify(refusing, played.port, client=None)
+        assert isinstance(down, Stranger)
+        assert down.reason == "refused"
+        silent = identify(hung, played.port, client=None)
+        assert isinstance(silent, Stranger)
+        assert silent.reason == "too_slow"
