@@ -1,6 +1,7 @@
 """How a figure is printed: median and spread of its runs, its reference or target, and the verdict."""
 
 import argparse
+import math
 import os
 import platform
 import signal
@@ -77,6 +78,12 @@ class Figure:
     @property
     def median(self) -> float:
         return statistics.median(self.values)
+
+    def percentile(self, per_cent: int) -> "Figure":
+        """The value that so many per cent of the runs do not exceed, as a figure of its own."""
+        ranked = sorted(self.values)
+        value = ranked[max(0, math.ceil(len(ranked) * per_cent / 100) - 1)]
+        return Figure(f"{self.name.partition(',')[0]}, p{per_cent}", self.unit, self.digits, [value])
 
     def show(self, target: Target | None = None) -> None:
         """Print one line: name, median, spread, and the target with its verdict."""

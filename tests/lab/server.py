@@ -25,7 +25,7 @@ Json = dict[str, Any]
 PROJECT = Path(__file__).parents[2]
 PORT = 8000  # each namespace has a loopback of its own
 PHASES = ("full", "new", "recheck", "probe")
-_PASSWORD = "lab-of-hypervisors"
+PASSWORD = "lab-of-hypervisors"
 _ENDED = {"succeeded", "failed", "cancelled"}
 
 
@@ -84,7 +84,7 @@ class Server:
     def serve(self) -> None:
         """Start the whole server, and wait until it says that it is ready."""
         said = self.home / "serve.out"
-        environment = self._environment() | {"VIRSHMANAGER_ADMIN_PASSWORD": _PASSWORD}
+        environment = self._environment() | {"VIRSHMANAGER_ADMIN_PASSWORD": PASSWORD}
         command = [*self._as_user(), sys.executable, "-m", "virshmanager.serve"]
         with said.open("wb") as output:
             self._serving = self.namespace.start(
@@ -100,15 +100,19 @@ class Server:
             raise RuntimeError(said.read_text())
         self._token = self.manage("api_token", "admin").strip()
 
+    @property
+    def headers(self) -> Json:
+        """What a program of the administrator's sends with each request."""
+        return {"Authorization": f"Token {self._token}", "Content-Type": "application/json"}
+
     def ask(self, method: str, path: str, body: Json | None = None, *, timeout: float = 30) -> Any:
         """Call the REST API at `path` (below /api/) and read its JSON. Raises Refused."""
         connection = http.client.HTTPConnection("127.0.0.1", PORT)
         connection.sock = socket_in(self.namespace)
         connection.sock.settimeout(timeout)
-        headers = {"Authorization": f"Token {self._token}", "Content-Type": "application/json"}
         with closing(connection):
             connection.sock.connect((connection.host, connection.port))
-            connection.request(method, f"/api/{path}", json.dumps(body or {}), headers)
+            connection.request(method, f"/api/{path}", json.dumps(body or {}), self.headers)
             answer = connection.getresponse()
             text = answer.read()
         told = json.loads(text) if text else None

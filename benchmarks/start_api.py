@@ -1,0 +1,62 @@
+"""A start by the API that waits for its verdict, against the same call by libvirt on the hypervisor."""
+
+import http.client
+import time
+from contextlib import closing
+
+from tests.lab.machine import wait_for
+from tests.lab.server import PORT
+from tests.networks import socket_in
+
+from .tools.report import Figure, Target, begin
+from .tools.site import Site, site
+
+TIMES = 30
+MOST_MORE = 25.0
+
+
+def main() -> None:
+    runs = begin(
+        "start_api", "POST .../start/ with `Prefer: wait`, against libvirt-python on the host", runs=TIMES
+    )
+    alone, by_api = Figure("libvirt-python on the hypervisor", "ms", 1), Figure("by the API", "ms", 1)
+    with site(10) as ours, closing(connected(ours)) as connection, ours.beside("start") as beside:
+        for _ in range(runs):
+            beside.tell()
+            alone.add(1000 * float(beside.heard("started")["seconds"]))
+            force_off(ours)
+            by_api.add(1000 * start(ours, connection))
+            force_off(ours)
+    alone.show()
+    by_api.show()
+    Figure("more, of the medians", "ms", 1, [by_api.median - alone.median]).show(Target(MOST_MORE))
+
+
+def connected(ours: Site) -> http.client.HTTPConnection:
+    """A connection to the server that is kept, as a program's session keeps it."""
+    connection = http.client.HTTPConnection("127.0.0.1", PORT)
+    connection.sock = socket_in(ours.server.namespace)
+    connection.sock.connect(("127.0.0.1", PORT))
+    return connection
+
+
+def start(ours: Site, connection: http.client.HTTPConnection) -> float:
+    """Start the domain; return the seconds until its verdict. Raises RuntimeError for any but `succeeded`."""
+    begun = time.perf_counter()
+    headers = ours.server.headers | {"Prefer": "wait=20"}
+    connection.request("POST", f"/api/domains/{ours.domain['id']}/start/", b"{}", headers)
+    answer = connection.getresponse()
+    text = answer.read()
+    seconds = time.perf_counter() - begun
+    if answer.status != http.client.OK or b'"succeeded"' not in text:
+        raise RuntimeError(f"{answer.status} {text!r}")
+    return seconds
+
+
+def force_off(ours: Site) -> None:
+    ours.hypervisor.virsh("destroy", str(ours.domain["name"]))
+    wait_for(lambda: ours.state() == "shutoff", "the server has seen the end")
+
+
+if __name__ == "__main__":
+    main()
