@@ -72,7 +72,7 @@ class Beside:
 
 @contextmanager
 def site(domains: int) -> Iterator[Site]:
-    """A hypervisor with `domains` domains, two of them the lab's own, and a server that owns and watches it."""
+    """A hypervisor with `domains` domains, two of them the lab's own, and a server that watches it."""
     with Lab(1) as lab, Server(lab.server) as server:
         (hypervisor,) = lab.hypervisors
         define(hypervisor, domains - RUNNING)
