@@ -20,14 +20,16 @@ STOP_SECONDS = 10
 
 @contextmanager
 def on_loopback(
-    network: str, hosts: int, folder: Path, *, port: int, join_file: Path | None
-) -> Iterator[None]:
-    """Play `hosts` hypervisors on the first addresses of a loopback network."""
+    network: str, hosts: int, folder: Path, *, port: int, join_file: Path | None, more: Sequence[str] = ()
+) -> Iterator["subprocess.Popen[str]"]:
+    """Play `hosts` hypervisors on the first addresses of a loopback network, with more options of its own."""
     arguments = ["--network", network, "--hosts", str(hosts), "--foreign", "0", "--port", str(port)]
     if join_file:
         arguments += ["--join-file", str(join_file)]
-    with _playing([sys.executable, "-m", "simulator", "--state-dir", str(folder), *arguments]):
-        yield
+    with _playing(
+        [sys.executable, "-m", "simulator", "--state-dir", str(folder), *arguments, *more]
+    ) as process:
+        yield process
 
 
 @contextmanager
@@ -39,7 +41,7 @@ def inside(namespace: Namespace, addresses: Sequence[str], folder: Path, *, port
 
 
 @contextmanager
-def _playing(command: Sequence[str]) -> Iterator[None]:
+def _playing(command: Sequence[str]) -> Iterator["subprocess.Popen[str]"]:
     with subprocess.Popen(command, cwd=PROJECT, stdout=subprocess.PIPE, text=True) as process:
         # A simulator that never says that it is ready must not hold us up.
         timer = threading.Timer(READY_SECONDS, process.kill)
@@ -49,7 +51,7 @@ def _playing(command: Sequence[str]) -> Iterator[None]:
             timer.cancel()
             if not ready:
                 raise RuntimeError(f"no hypervisors: {' '.join(command)}")
-            yield
+            yield process
         finally:
             timer.cancel()
             process.terminate()

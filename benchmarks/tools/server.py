@@ -21,6 +21,7 @@ from . import watch
 
 PYTHON = sys.executable
 REDIS_DEADLINE = 10
+DAEMON_PORT = 16510
 STRANGE = ("VIRSHMANAGER_", "DATABASE_URL", "REDIS_URL", "DJANGO_")
 
 
@@ -65,13 +66,13 @@ class Server:
             (number,) = database.execute(query).fetchone()
         return int(number)
 
-    def make_range(self, cidr: str, *, max_rate: int | None) -> None:
+    def make_range(self, cidr: str, *, max_rate: int | None, port: int = DAEMON_PORT) -> None:
         """Make a range anew, also for after `forget`. `max_rate`: packets per second; None: no limit."""
         self.forget()
         make = (
             "from discovery.models import Range; from discovery.services import create_range\n"
             f"Range.objects.filter(cidr={cidr!r}).delete()\n"
-            f"create_range(cidr={cidr!r}, max_rate={max_rate!r})"
+            f"create_range(cidr={cidr!r}, max_rate={max_rate!r}, port={port})"
         )
         self.manage("shell", "--no-imports", "-c", make)
         self.remember()
