@@ -23,13 +23,14 @@ ANY: Final = frozenset(S)
 class Verb:
     """What a verb needs, and how it is shown.
 
-    `deadline` is in seconds. `lost` says what is lost by it; with it the pages ask first. A `persistent`
-    verb is refused of a transient domain, a `saved` one needs a saved state. `icon` is of the sprite. A verb
-    that is not a `button` has a form of its own.
+    `doing` is what is said while it goes on. `deadline` is in seconds. `lost` says what is lost by it; with
+    it the pages ask first. A `persistent` verb is refused of a transient domain, a `saved` one needs a saved
+    state. `icon` is of the sprite. A verb that is not a `button` has a form of its own.
     """
 
     name: str
     label: str | Promise
+    doing: str | Promise
     icon: str
     states: frozenset[str]
     deadline: int = 60
@@ -40,23 +41,27 @@ class Verb:
 
 
 _TABLE = (
-    Verb("start", _("Start"), "player-play", OFF, persistent=True),
-    Verb("shutdown", _("Shut down"), "power", RUNNING, deadline=300),
-    Verb("reboot", _("Reboot"), "refresh", RUNNING),
-    Verb("suspend", _("Pause"), "player-pause", RUNNING),
-    Verb("resume", _("Resume"), "player-play", frozenset({S.PAUSED})),
-    Verb("save", _("Save"), "device-floppy", RUNNING | {S.PAUSED}, deadline=3600, persistent=True),
-    Verb("restore", _("Restore"), "history", OFF, deadline=600, persistent=True, saved=True),
+    Verb("start", _("Start"), _("Starting…"), "player-play", OFF, persistent=True),
+    Verb("shutdown", _("Shut down"), _("Shutting down…"), "power", RUNNING, deadline=300),
+    Verb("reboot", _("Reboot"), _("Rebooting…"), "refresh", RUNNING),
+    Verb("suspend", _("Pause"), _("Pausing…"), "player-pause", RUNNING),
+    Verb("resume", _("Resume"), _("Resuming…"), "player-play", frozenset({S.PAUSED})),
+    Verb(
+        "save", _("Save"), _("Saving…"), "device-floppy", RUNNING | {S.PAUSED}, deadline=3600, persistent=True
+    ),
+    Verb("restore", _("Restore"), _("Restoring…"), "history", OFF, deadline=600, persistent=True, saved=True),
     Verb(
         "reset",
         _("Reset"),
-        "bolt",
+        _("Resetting…"),
+        "rotate-2",
         RUNNING | {S.PAUSED},
         lost=_("The guest is reset at once, as by a button: what it had not written to its disks is lost."),
     ),
     Verb(
         "destroy",
         _("Force off"),
+        _("Forcing off…"),
         "plug-off",
         IN_MEMORY | {S.CRASHED},
         lost=_("The guest loses its power at once: what it had not written to its disks is lost."),
@@ -64,13 +69,14 @@ _TABLE = (
     Verb(
         "undefine",
         _("Delete"),
+        _("Deleting…"),
         "trash",
         OFF,
         persistent=True,
         lost=_("Its definition and its saved state are deleted on the host. Its disks stay."),
     ),
-    Verb("autostart", _("Autostart"), "bolt", ANY, persistent=True, button=False),
-    Verb("metadata", _("Title, description, tags"), "edit", ANY, button=False),
+    Verb("autostart", _("Autostart"), _("Setting autostart…"), "bolt", ANY, persistent=True, button=False),
+    Verb("metadata", _("Title, description, tags"), _("Changing its texts…"), "edit", ANY, button=False),
 )
 VERBS: Final[Mapping[str, Verb]] = {verb.name: verb for verb in _TABLE}
 
