@@ -110,7 +110,7 @@ class LiveConsumer(AsyncJsonWebsocketConsumer):
             self.missing.clear()
             await self.tell("resync")
 
-    async def tell(self, kind: str, id: int | None = None) -> None:  # noqa: A002 -- the field's name on the wire
+    async def tell(self, kind: str, id: live.Id | None = None) -> None:  # noqa: A002 -- the field's name on the wire
         """`sequence` counts what this socket was told, so that its browser sees a gap too."""
         if id is not None or kind == "resync":
             self.sequence += 1

@@ -18,9 +18,19 @@ from redis.exceptions import RedisError
 
 logger = logging.getLogger(__name__)
 
-EventType = Literal["host.changed", "domain.changed", "domains.changed", "crawl.changed", "range.changed"]
+EventType = Literal[
+    "host.changed",
+    "domain.changed",
+    "domains.changed",
+    "operation.changed",
+    "crawl.changed",
+    "range.changed",
+]
+# An operation's is its UUID as text, all others are numbers.
+Id = int | str
 FLEET = "fleet"
 CRAWLS = "crawls"
+OPERATIONS = "operations"
 GROUPS = (FLEET, CRAWLS)
 SEQUENCE_KEY = "virshmanager:live:sequence"
 # The layer itself knows no deadline: a Redis that hangs must not hold up what is published from.
@@ -34,7 +44,7 @@ class Event(TypedDict):
 
     type: Literal["live.event"]
     event: EventType
-    id: int
+    id: Id
     group: str
     sequence: int
 
@@ -43,11 +53,11 @@ class News(NamedTuple):
     """What happened to the object `id`, and the groups that hear of it."""
 
     event: EventType
-    id: int
+    id: Id
     groups: tuple[str, ...]
 
 
-def publish(event: EventType, id: int, *groups: str) -> None:  # noqa: A002 -- the field's name on the wire
+def publish(event: EventType, id: Id, *groups: str) -> None:  # noqa: A002 -- the field's name on the wire
     """Tell `groups` (default: the fleet) after the running transaction has been committed."""
     publish_all([News(event, id, groups or (FLEET,))])
 

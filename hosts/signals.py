@@ -4,3 +4,10 @@ from django.dispatch import Signal
 
 # A host reported its domains. Sent in a transaction, with `host: Host` and `domains: list[DomainFacts]`.
 listing_received = Signal()
+
+# A host reported single domains, out of turn. Sent in a transaction, with `host: Host` and
+# `domains: list[DomainFacts]`: what is not among them stays as it is known.
+domain_reported = Signal()
+
+# Domains of a host are there no more. Sent in a transaction, with `host: Host` and `uuids: list[UUID]`.
+domain_gone = Signal()
