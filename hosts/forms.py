@@ -6,6 +6,7 @@ from django import forms
 from django.utils.translation import gettext_lazy as _
 
 from .choices import DAEMON_PORT, LONGEST_LABEL, MAX_PORT, MAX_USES, Approval
+from .errors import HostsError
 
 HOUR, DAY = 3600, 86400
 LIVES = [
@@ -14,6 +15,12 @@ LIVES = [
     (7 * DAY, _("7 days")),
     (30 * DAY, _("30 days")),
 ]
+
+
+def refuse(form: forms.Form, error: HostsError) -> None:
+    """Show why at the field that is wrong, if it is one of the form's."""
+    field = getattr(error, "field", None)
+    form.add_error(field if field in form.fields else None, str(error))
 
 
 class HostForm(forms.Form):
