@@ -1,5 +1,8 @@
 """The words a domain is described with: libvirt's."""
 
+from collections.abc import Mapping
+from typing import Final
+
 from django.db.models import TextChoices
 from django.utils.translation import gettext_lazy as _
 
@@ -15,3 +18,41 @@ class DomainState(TextChoices):
     CRASHED = "crashed", _("Crashed")
     PMSUSPENDED = "pmsuspended", _("Suspended")
     UNKNOWN = "unknown", _("Unknown")
+
+
+class ConsoleKind(TextChoices):
+    """The ways to a domain's console, as the daemon calls them."""
+
+    SERIAL = "serial", _("Serial")
+    VNC = "vnc", _("Graphics")
+
+
+class ConsoleMode(TextChoices):
+    """How to join: be the writer if there is none, only look, or be the writer whoever is it now."""
+
+    ASK = "ask", _("Ask")
+    VIEW = "view", _("Read-only")
+    TAKE = "take", _("Take over")
+
+
+class Kind(TextChoices):
+    """What a series of measurements is of."""
+
+    DOMAIN = "domain", _("Domain")
+    HOST = "host", _("Host")
+
+
+# The series of each kind and their units, in the order in which points hold them.
+SERIES: Final[Mapping[Kind, Mapping[str, str]]] = {
+    Kind.DOMAIN: {
+        "cpu": "%",
+        "memory_used": "B",
+        "block_read": "B/s",
+        "block_write": "B/s",
+        "block_read_requests": "1/s",
+        "block_write_requests": "1/s",
+        "net_receive": "B/s",
+        "net_transmit": "B/s",
+    },
+    Kind.HOST: {"cpu": "%", "memory_used": "B", "load_1": "", "load_5": "", "load_15": ""},
+}
