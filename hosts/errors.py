@@ -10,6 +10,7 @@ HostsError
    |- RetryLater            worth trying again
    |  |- Unreachable        no connection
    |  |  `- CircuitOpen     not tried: the last attempts failed, and the back-off is not over
+   |  |- StreamEnded        the host ended a stream; `code` says why
    |  |- TimedOut           no complete answer within the deadline
    |  `- HostBusy           enough calls are running, or the daemon says that it is busy
    |- RejectedByHost        the daemon does not accept this server
@@ -160,6 +161,15 @@ class Unreachable(RetryLater):
 
 class CircuitOpen(Unreachable):
     """Not tried, to spare host and server: the last attempts failed."""
+
+
+class StreamEnded(RetryLater):
+    """The host ended a stream. `code` is of RFC 6455 (1006: it just went), `detail` the reason it gave."""
+
+    def __init__(self, code: int, detail: str) -> None:
+        self.code = code
+        self.detail = detail
+        super().__init__()
 
 
 class TimedOut(RetryLater):

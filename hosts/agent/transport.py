@@ -64,11 +64,11 @@ def new_session(host_id: uuid.UUID, client: ClientIdentity, connections: int) ->
     session.cookies.set_policy(DefaultCookiePolicy(allowed_domains=[]))
     session.headers = {"Accept-Encoding": "identity", "User-Agent": "virshmanager"}
     session.adapters.clear()
-    session.mount("https://", _HostAdapter(_shared_context(client), keys.host_name(host_id), connections))
+    session.mount("https://", _HostAdapter(shared_context(client), keys.host_name(host_id), connections))
     return session
 
 
-def _shared_context(client: ClientIdentity) -> ssl.SSLContext:
+def shared_context(client: ClientIdentity) -> ssl.SSLContext:
     """One context for all hosts: they differ in the name that is verified, which belongs to a connection."""
     with _lock:
         if client.fingerprint not in _contexts:
@@ -157,7 +157,7 @@ def fetch(session: requests.Session, url: str, question: Question) -> bytes:
             # One byte more than may come tells that there is more; what follows is never read.
             body: bytes = response.raw.read(question.limit + 1, decode_content=False)
     except (requests.RequestException, urllib3.exceptions.HTTPError) as error:
-        raise _translated(error) from error
+        raise translated(error) from error
     except ValueError as error:
         # A chunk of negative length, a redirect to no address: not all nonsense has an error of its own.
         raise ProtocolError("no HTTP") from error
@@ -185,12 +185,13 @@ def _check(response: requests.Response, body: bytes, question: Question) -> None
         raise ProtocolError("an encoding that was not asked for")
     found = response.headers.get("Content-Type", "").partition(";")[0].strip().lower()
     if found == "application/problem+json":
-        raise _problem(response.status_code, body)
+        raise refusal(response.status_code, body)
     if response.status_code != STATUS_OK or found != question.media_type:
         raise ProtocolError(f"status {response.status_code} of type {found[:50]!r}")
 
 
-def _problem(status: int, body: bytes) -> AgentError:
+def refusal(status: int, body: bytes) -> AgentError:
+    """What a problem document of the daemon (RFC 9457) means."""
     try:
         data = an_object(parse_json(body), "the problem")
         word, detail = a_text(data, "type", 40), a_text(data, "detail", 500) or a_text(data, "title")
@@ -206,7 +207,7 @@ def _problem(status: int, body: bytes) -> AgentError:
     return by_type[word]() if word in by_type else ProblemAnswer(word, status, detail)
 
 
-def _translated(error: Exception) -> AgentError:
+def translated(error: Exception) -> AgentError:
     """The one table from foreign errors to ours."""
     for cause in _causes(error):
         if isinstance(cause, ssl.SSLCertVerificationError):

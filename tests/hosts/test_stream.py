@@ -1,0 +1,236 @@
+"""Streams of a host: what is refused, how they end, and that bytes come through."""
+
+import asyncio
+import struct
+import time
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+from typing import Any
+from uuid import uuid4
+
+import pytest
+from websockets.asyncio.server import ServerConnection
+
+from hosts.agent import stream as gate
+from hosts.agent.stream import open_console, open_events
+from hosts.errors import (
+    AgentError,
+    GivenUp,
+    OutsideRanges,
+    ProblemAnswer,
+    ProtocolError,
+    RejectedByHost,
+    StreamEnded,
+    TimedOut,
+    Unreachable,
+    WrongIdentity,
+)
+from hosts.models import Host
+from hosts.trust import ClientIdentity, keys
+from hosts.trust.authority import load as load_authority
+from hosts.trust.files import private_folder
+
+from .daemons import PlayedDaemon
+from .peers import Peer, Talk, http, problem, response, saying, server_context
+
+pytestmark = [pytest.mark.usefixtures("dialable"), pytest.mark.django_db(transaction=True)]
+
+
+class Owned:
+    """The key of an owned host, and peers that show its certificate."""
+
+    def __init__(self, folder: Path, client: ClientIdentity) -> None:
+        self.folder, self.client = folder, client
+        self.key = keys.new_key()
+        self.id = keys.daemon_id(keys.spki(self.key.public_key()))
+
+    def peer(self, talk: Talk, client_ca: str = "") -> Peer:
+        authority = self.client.authority
+        certificate = authority.sign_host(self.key.public_key())
+        ca = client_ca or authority.pem
+        return Peer(talk, server_context(self.folder, self.key, certificate, client_ca=ca))
+
+    def host(self, peer: Peer, **more: Any) -> Host:
+        return Host(**{"uuid": self.id, "address": peer.ip, "port": peer.port, "trust": "owned"} | more)
+
+
+@pytest.fixture
+def owned(tmp_path: Path, client_identity: ClientIdentity) -> Owned:
+    return Owned(tmp_path, client_identity)
+
+
+@pytest.fixture
+def hasty(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name, seconds in (("CONNECT", 0.5), ("UPGRADE", 0.5), ("PING_EVERY", 0.1), ("PONG_WITHIN", 0.3)):
+        monkeypatch.setattr(gate, name, seconds)
+
+
+async def refused(host: Host, error: type[AgentError]) -> AgentError:
+    begun = time.monotonic()
+    with pytest.raises(error) as caught:
+        await open_events(host)
+    assert time.monotonic() - begun < 3
+    return caught.value
+
+
+@pytest.mark.parametrize("word", ["denied", "retired"])
+async def test_a_host_that_was_given_up_is_not_spoken_to(word: str, owned: Owned) -> None:
+    with owned.peer(saying(b"")) as peer:
+        await refused(owned.host(peer, trust=word), GivenUp)
+        assert peer.connections == 0
+
+
+async def test_nothing_outside_the_ranges_is_dialled(owned: Owned, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("hosts.guards._guards", [])
+    with owned.peer(saying(b"")) as peer:
+        await refused(owned.host(peer), OutsideRanges)
+        assert peer.connections == 0
+
+
+async def test_another_host_of_ours_does_not_answer_for_it(owned: Owned) -> None:
+    with owned.peer(saying(b"")) as peer:
+        await refused(owned.host(peer, uuid=uuid4()), WrongIdentity)
+
+
+async def test_a_host_that_refuses_our_certificate_is_not_called_down(owned: Owned, tmp_path: Path) -> None:
+    other = load_authority(private_folder(tmp_path / "other"))
+    with owned.peer(http(b""), other.pem) as peer:
+        await refused(owned.host(peer), RejectedByHost)
+
+
+async def test_nobody_there_is_unreachable(owned: Owned) -> None:
+    with owned.peer(saying(b"")) as peer:
+        host = owned.host(peer)
+    await refused(host, Unreachable)
+
+
+@pytest.mark.usefixtures("hasty")
+async def test_silence_ends_with_a_deadline(owned: Owned, tmp_path: Path) -> None:
+    with owned.peer(saying(b"")) as peer:
+        await refused(owned.host(peer), TimedOut)
+    with Peer(saying(b"")) as peer:  # takes the connection, and never begins TLS
+        await refused(owned.host(peer), Unreachable)
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        b"SSH-2.0-OpenSSH_9.2p1\r\n",
+        b"HTTP/1.1 101 -\r\n\r\n",
+        b"HTTP/1.1 101 -\r\nUpgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Accept: AAAA\r\n\r\n",
+        b"HTTP/1.1 200 " + b"x" * 70_000,
+        response(200, b"<html>", {"Content-Type": "text/html"}),
+        response(302, b"", {"Location": "wss://127.0.0.1:1/"}),
+        problem(400, "Not A Word"),
+    ],
+)
+async def test_what_is_no_websocket_is_a_protocol_error(owned: Owned, answer: bytes) -> None:
+    with owned.peer(http(answer)) as peer:
+        await refused(owned.host(peer), ProtocolError)
+
+
+async def test_a_refusal_of_the_daemon_keeps_its_word(owned: Owned) -> None:
+    with owned.peer(http(problem(409, "no_serial_device"))) as peer, pytest.raises(ProblemAnswer) as caught:
+        await open_console(owned.host(peer), uuid4(), "serial")
+    assert caught.value.problem == "no_serial_device"
+
+
+Play = Callable[[Callable[[ServerConnection], Awaitable[None]]], PlayedDaemon]
+
+
+@pytest.fixture
+def play(tmp_path: Path, client_identity: ClientIdentity) -> Play:
+    return lambda talk: PlayedDaemon(tmp_path, client_identity, talk=talk)
+
+
+async def raw(stream: ServerConnection, head: bytes, payload: bytes = b"") -> None:
+    """Send a frame that no library would."""
+    stream.transport.write(head + payload)
+    await stream.wait_closed()
+
+
+@pytest.mark.parametrize(
+    "head",
+    [
+        struct.pack("!BBQ", 0x81, 127, 5 * 2**20),  # announces more than a message may have
+        b"\x81\x02\xff\xfe",  # text that is no UTF-8
+        b"\xf1\x00",  # reserved bits
+        b"\x80\x00",  # a continuation of nothing
+    ],
+)
+async def test_frames_that_break_the_protocol_end_the_stream(play: Play, head: bytes) -> None:
+    with play(lambda stream: raw(stream, head)) as daemon:
+        async with await open_events(await asyncio.to_thread(daemon.host)) as stream:
+            with pytest.raises(ProtocolError):
+                await stream.receive()
+
+
+async def test_the_end_tells_its_code(play: Play) -> None:
+    with play(lambda stream: stream.close(4409, "busy")) as daemon:
+        async with await open_console(await asyncio.to_thread(daemon.host), uuid4(), "vnc") as stream:
+            with pytest.raises(StreamEnded) as caught:
+                await stream.receive()
+            assert (caught.value.code, caught.value.detail) == (4409, "busy")
+            with pytest.raises(StreamEnded):
+                await stream.send("late")
+
+
+@pytest.mark.usefixtures("hasty")
+async def test_a_peer_that_died_without_a_word_is_noticed(play: Play) -> None:
+    async def play_dead(stream: ServerConnection) -> None:
+        stream.transport.pause_reading()
+        await asyncio.sleep(30)
+
+    with play(play_dead) as daemon:
+        async with await open_events(await asyncio.to_thread(daemon.host)) as stream:
+            with pytest.raises(TimedOut):
+                await stream.receive()
+
+
+@pytest.mark.usefixtures("hasty")
+async def test_a_pong_is_a_sign_of_life(play: Play) -> None:
+    with play(lambda stream: stream.wait_closed()) as daemon:
+        async with await open_events(await asyncio.to_thread(daemon.host)) as stream:
+            first = stream.heard_at
+            async with asyncio.timeout(5):
+                while stream.heard_at == first:
+                    await asyncio.sleep(0.01)
+
+
+async def test_what_is_not_taken_holds_the_host_back(play: Play) -> None:
+    sent = 0
+
+    async def flood(stream: ServerConnection) -> None:
+        nonlocal sent
+        while True:
+            await stream.send(b"y" * 60_000)
+            sent += 1
+
+    with play(flood) as daemon:
+        async with await open_console(await asyncio.to_thread(daemon.host), uuid4(), "serial") as stream:
+            await stream.receive()
+            before = -1
+            while before != sent:  # until the flood stands still
+                before = sent
+                await asyncio.sleep(0.3)
+            assert sent < 200
+
+
+async def test_it_works(play: Play) -> None:
+    asked: list[str] = []
+
+    async def echo(stream: ServerConnection) -> None:
+        assert stream.request is not None
+        asked.append(stream.request.path)
+        async for message in stream:
+            await stream.send(message)
+
+    with play(echo) as daemon:
+        host = await asyncio.to_thread(daemon.host)
+        async with await open_console(host, domain := uuid4(), "serial", "take") as stream:
+            for message in ("hello", b"\x00\xff"):
+                await stream.send(message)
+                assert await stream.receive() == message
+        async with await open_events(host, after="e:1&x=2"):
+            pass
+    assert asked == [f"/v1/domains/{domain}/console/serial?mode=take", "/v1/events?after=e%3A1%26x%3D2"]
