@@ -1,0 +1,56 @@
+"""Who may open a console: a ticket is given to a login, and taken from the same login alone."""
+
+import logging
+from typing import TypedDict
+
+from access.authentication import Login
+from access.permissions import is_administrator
+from hosts.choices import Trust
+
+from .. import tickets
+from ..errors import DomainMissing, HostNotOwned
+from ..models import Domain
+
+logger = logging.getLogger(__name__)
+
+CONSOLE_PATH = "/ws/console/"
+
+
+class ConsoleTicket(TypedDict):
+    """What opens a console: the first message to `url` carries `ticket`, within `expires_in` seconds."""
+
+    ticket: str
+    expires_in: int
+    url: str
+
+
+def offer_console(domain: Domain, *, kind: str, login: Login) -> ConsoleTicket:
+    """Give a ticket to the console of a domain. Raises DomainError, RedisError.
+
+    Whether the domain runs and has such a device its host alone knows; it tells when the console is opened.
+    """
+    if domain.host.trust != Trust.OWNED:
+        raise HostNotOwned
+    if domain.missing_since:
+        raise DomainMissing
+    ticket = tickets.issue(tickets.Grant(domain.pk, kind, login.digest))
+    return ConsoleTicket(ticket=ticket, expires_in=tickets.LAST_SECONDS, url=CONSOLE_PATH)
+
+
+def admit_to_console(ticket: str, *, login: Login) -> tuple[Domain, str] | None:
+    """Return the domain and the kind of console that a ticket opens; None if it opens none to this login."""
+    grant = tickets.redeem(ticket)
+    user = login.user()
+    if grant is None or grant.login != login.digest or user is None or not is_administrator(user):
+        return None
+    domain = Domain.objects.select_related("host").filter(pk=grant.domain_id).first()
+    if domain is None:
+        return None
+    logger.info("User %s opens the %s console of domain %s.", user.pk, grant.kind, domain.pk)
+    return domain, grant.kind
+
+
+def may_use_consoles(login: Login) -> bool:
+    """Whether a login is still good, and its user may use consoles."""
+    user = login.user()
+    return user is not None and is_administrator(user)
