@@ -3,10 +3,12 @@
 HostsError
 |- NotPossible              what a person asked is not possible as things are
 |- BadInput                 a field holds what is not allowed there
+|- KeyReused                an Idempotency-Key was used for something else
 |- EnrolmentError           a daemon could not be enrolled
 `- AgentError               a call to an owned host failed
    |- OutsideRanges         its address lies in no enabled range: it is not dialled
    |- GivenUp               it was denied or retired: it is not dialled
+   |- DuplicateIdentity     two machines show its identity: neither is spoken to
    |- RetryLater            worth trying again
    |  |- Unreachable        no connection
    |  |  `- CircuitOpen     not tried: the last attempts failed, and the back-off is not over
@@ -85,6 +87,23 @@ SENTENCES: Final[dict[str, str | Promise]] = {
     "bad_answer": _("It answered something that no daemon of ours should: %(detail)s"),
     "libvirt_down": _("Its libvirt does not answer: %(detail)s"),
     "host_problem": _("It answered: %(detail)s"),
+    # Operations.
+    "idempotency_key_reused": _("This Idempotency-Key was used for another request."),
+    "operation_ended": _("It has ended, and cannot be cancelled any more."),
+    "not_cancellable": _("The host is working on it, and it cannot be cancelled any more."),
+    "host_not_owned": _("Its host is not owned, so it is not asked."),
+    "expired": _("The host did not take it before its deadline. Nothing was done. %(detail)s"),
+    "cancelled": _("It was cancelled before the host had it. Nothing was done."),
+    "lost": _(
+        "The host had it, and could not be asked any more what became of it. Look at its target before "
+        "you ask again."
+    ),
+    "journal_changed": _(
+        "The host lost its journal of operations, so that nobody can tell whether it was done. Look at its "
+        "target before you ask again."
+    ),
+    "stopped_by_failure": _("One before it did not succeed, so it was not begun."),
+    "not_all_succeeded": _("%(failed)s of %(total)s did not succeed."),
 }
 
 
@@ -121,6 +140,15 @@ class BadInput(HostsError, ValidationError):
         return self.reason
 
 
+class KeyReused(HostsError):
+    """An Idempotency-Key was used for something else before."""
+
+    problem = "idempotency_key_reused"
+
+    def __init__(self) -> None:
+        super().__init__(sentence(self.problem))
+
+
 class EnrolmentError(HostsError):
     """A daemon could not be enrolled. `problem` is a stable word."""
 
@@ -133,6 +161,8 @@ class AgentError(HostsError):
     """A call to a host failed. `problem` is a stable word, the text a sentence for people."""
 
     problem = "unreachable"
+    # Whether the host may have got what was asked all the same.
+    may_have_arrived = False
 
     def __init__(self, reason: str = "") -> None:
         self.reason = reason or sentence(self.problem)
@@ -149,6 +179,12 @@ class GivenUp(AgentError):
     def __init__(self, trust: str) -> None:
         self.problem = trust
         super().__init__()
+
+
+class DuplicateIdentity(AgentError):
+    """Two machines show the host's identity, so neither is spoken to."""
+
+    problem = "duplicate_identity"
 
 
 class RetryLater(AgentError):
@@ -194,6 +230,7 @@ class CertificateOutOfDate(AgentError):
 
 class ProtocolError(AgentError):
     problem = "bad_answer"
+    may_have_arrived = True
 
     def __init__(self, detail: str) -> None:
         super().__init__(sentence(self.problem, detail=detail))

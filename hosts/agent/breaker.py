@@ -35,6 +35,11 @@ class Breaker:
             self._retry_at = now + self._pause
             return True
 
+    @property
+    def calm(self) -> bool:
+        """Whether the last call succeeded, as far as this process knows."""
+        return not self._failures
+
     def succeeded(self) -> None:
         with self._lock:
             self._failures = 0

@@ -1,8 +1,9 @@
 """What may be asked of an owned host, and who is asked."""
 
+import json
 import threading
 import uuid
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from typing import Any, Final, Literal, TypeVar
 
@@ -13,9 +14,11 @@ from ..payloads import (
     DomainDetails,
     DomainFacts,
     HostFacts,
+    OperationDocument,
     domain_details,
     domain_list,
     host_facts,
+    operation_document,
 )
 from ..untrusted import parse_json
 from .line import Line
@@ -28,6 +31,9 @@ MIB: Final = 2**20
 # The daemon gives libvirt 5 s for a read and 10 s for a listing; its own answer needs a little longer.
 READ: Final = Timeouts(connect=3, read=7, total=10)
 LIST: Final = Timeouts(connect=3, read=12, total=15)
+# Of operations the daemon answers at once, without libvirt.
+JOURNAL: Final = Timeouts(connect=2, read=3, total=5)
+MOST_ACKNOWLEDGED: Final = 500
 
 
 @dataclass(frozen=True)
@@ -38,6 +44,11 @@ class Agent:
     ip: str
     port: int
     insist: bool = False
+
+    @property
+    def calm(self) -> bool:
+        """Whether the last call from this process went well, or there was none."""
+        return self.line.breaker.calm
 
     def host(self) -> HostFacts:
         """The host's inventory. Its identity is checked once more, against the one that TLS verified."""
@@ -68,12 +79,47 @@ class Agent:
         """A PNG of the domain's screen."""
         return self._get(f"/v1/domains/{domain_id}/screenshot", "image/png", READ, 16 * MIB)
 
+    def put_operation(
+        self, operation_id: uuid.UUID, wanted: dict[str, Any], *, within: float = JOURNAL.total
+    ) -> OperationDocument:
+        """Have an operation carried out, or learn how far it is: the same id is never carried out twice.
+
+        `wanted` is `{verb, target, args, deadline, precondition?, journal_id?}`. The answer comes at once; it
+        is waited for `within` seconds at most. An error whose `may_have_arrived` is set leaves open whether
+        the daemon has it.
+        """
+        return self._operation(operation_id, "", "PUT", wanted, within)
+
+    def operation(self, operation_id: uuid.UUID, *, within: float = JOURNAL.total) -> OperationDocument:
+        return self._operation(operation_id, "", "GET", None, within)
+
+    def cancel_operation(
+        self, operation_id: uuid.UUID, *, within: float = JOURNAL.total
+    ) -> OperationDocument:
+        return self._operation(operation_id, "/cancel", "POST", {}, within)
+
+    def acknowledge(self, ids: Collection[uuid.UUID]) -> None:
+        """Tell the daemon that the verdicts of these operations, at most 500, are stored here."""
+        body = {"ids": [str(one) for one in ids]}
+        question = _post("/v1/operations/acknowledge", body, JOURNAL)
+        self._checked(parse_json, self.line.ask(self.ip, self.port, question, insist=self.insist))
+
+    def _operation(
+        self, operation_id: uuid.UUID, verb: str, method: str, body: object, within: float
+    ) -> OperationDocument:
+        question = _post(f"/v1/operations/{operation_id}{verb}", body, JOURNAL.shortened(within))
+        answer = self.line.ask(self.ip, self.port, question._replace(method=method), insist=self.insist)
+        document = self._checked(operation_document, self._checked(parse_json, answer))
+        if document["id"] != operation_id:
+            raise ProtocolError("another operation")
+        return document
+
     def _json(self, path: str, timeouts: Timeouts, limit: int) -> object:
         return self._checked(parse_json, self._get(path, "application/json", timeouts, limit))
 
     def _get(self, path: str, media_type: str, timeouts: Timeouts, limit: int) -> bytes:
         question = Question(path, media_type, timeouts, limit)
-        return self.line.get(self.ip, self.port, question, insist=self.insist)
+        return self.line.ask(self.ip, self.port, question, insist=self.insist)
 
     @staticmethod
     def _checked(check: Callable[[Any], Found], value: object) -> Found:
@@ -81,6 +127,11 @@ class Agent:
             return check(value)
         except BadPayload as error:
             raise ProtocolError(str(error)) from None
+
+
+def _post(path: str, body: object, timeouts: Timeouts) -> Question:
+    content = None if body is None else json.dumps(body).encode()
+    return Question(path, "application/json", timeouts, MIB // 4, "POST", content)
 
 
 _lock = threading.Lock()

@@ -28,7 +28,7 @@ class Line:
     _session: requests.Session | None = None
     _shown: str = ""
 
-    def get(self, ip: str, port: int, question: Question, *, insist: bool) -> bytes:
+    def ask(self, ip: str, port: int, question: Question, *, insist: bool) -> bytes:
         """Return the body of a good answer. Never waits for a turn, never dials outside the ranges."""
         if not guards.may_dial(ip):
             raise OutsideRanges

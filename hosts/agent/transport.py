@@ -8,6 +8,7 @@ import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
+from dataclasses import dataclass
 from http.client import HTTPException, IncompleteRead, RemoteDisconnected
 from http.cookiejar import DefaultCookiePolicy
 from typing import Any, Final, NamedTuple
@@ -33,7 +34,7 @@ from ..untrusted import a_text, an_object, parse_json
 
 # OpenSSL's X509_V_ERR_CERT_NOT_YET_VALID and X509_V_ERR_CERT_HAS_EXPIRED.
 OUT_OF_DATE: Final = frozenset({9, 10})
-STATUS_OK: Final = 200
+STATUSES_OK: Final = frozenset({200, 202})
 
 
 class Timeouts(NamedTuple):
@@ -43,14 +44,23 @@ class Timeouts(NamedTuple):
     read: float
     total: float
 
+    def shortened(self, seconds: float) -> "Timeouts":
+        """The same for somebody who waits no longer than so many seconds."""
+        return Timeouts(*(min(own, seconds) for own in self))
+
 
 class Question(NamedTuple):
-    """What is asked, and what may come back: of this media type, at most `limit` bytes."""
+    """What is asked, and what may come back: of this media type, at most `limit` bytes.
+
+    `body` is JSON. It may be sent twice: only what does no harm when repeated is asked.
+    """
 
     path: str
     media_type: str
     timeouts: Timeouts
     limit: int
+    method: str = "GET"
+    body: bytes | None = None
 
 
 _lock = threading.Lock()
@@ -93,17 +103,25 @@ class _HostAdapter(HTTPAdapter):
         """Nothing: the base class would make our context trust the public authorities too."""
 
 
-_call_ends_at: ContextVar[float] = ContextVar("call_ends_at")
+@dataclass
+class _Call:
+    """`spoke`: some of the request was given to a connection whose handshake was good."""
+
+    ends_at: float
+    spoke: bool = False
+
+
+_call: ContextVar[_Call] = ContextVar("call")
 
 
 @contextmanager
 def deadline(seconds: float) -> Iterator[None]:
     """End every read of a call inside, of this thread, after so many seconds."""
-    token = _call_ends_at.set(time.monotonic() + seconds)
+    token = _call.set(_Call(time.monotonic() + seconds))
     try:
         yield
     finally:
-        _call_ends_at.reset(token)
+        _call.reset(token)
 
 
 # How a connection ends that the other side closed while we wrote or read.
@@ -120,7 +138,7 @@ class _DeadlineSocket(ssl.SSLSocket):
     _heard = False
 
     def recv_into(self, *args: Any, **kwargs: Any) -> int:
-        left = _call_ends_at.get() - time.monotonic()
+        left = _call.get().ends_at - time.monotonic()
         if left <= 0:
             raise TimeoutError("the deadline of the call has passed")
         timeout = self.gettimeout()
@@ -133,6 +151,7 @@ class _DeadlineSocket(ssl.SSLSocket):
         return size
 
     def send(self, *args: Any) -> int:
+        _call.get().spoke = True
         with self._first_exchange():
             return super().send(*args)
 
@@ -153,11 +172,13 @@ def fetch(session: requests.Session, url: str, question: Question) -> bytes:
         AgentError: for everything else.
     """
     try:
-        with _send(session, url, question.timeouts) as response:
+        with _send(session, url, question) as response:
             # One byte more than may come tells that there is more; what follows is never read.
             body: bytes = response.raw.read(question.limit + 1, decode_content=False)
     except (requests.RequestException, urllib3.exceptions.HTTPError) as error:
-        raise translated(error) from error
+        failure = translated(error)
+        failure.may_have_arrived = _call.get().spoke
+        raise failure from error
     except ValueError as error:
         # A chunk of negative length, a redirect to no address: not all nonsense has an error of its own.
         raise ProtocolError("no HTTP") from error
@@ -165,11 +186,19 @@ def fetch(session: requests.Session, url: str, question: Question) -> bytes:
     return body
 
 
-def _send(session: requests.Session, url: str, timeouts: Timeouts) -> requests.Response:
+def _send(session: requests.Session, url: str, question: Question) -> requests.Response:
+    headers = None if question.body is None else {"Content-Type": "application/json"}
+    timeouts = question.timeouts
     for last_try in (False, True):
         try:
-            return session.get(
-                url, stream=True, allow_redirects=False, timeout=(timeouts.connect, timeouts.read)
+            return session.request(
+                question.method,
+                url,
+                data=question.body,
+                headers=headers,
+                stream=True,
+                allow_redirects=False,
+                timeout=(timeouts.connect, timeouts.read),
             )
         except requests.ConnectionError as error:
             # The daemon closes what idles: a kept-alive connection may end just as it is used again.
@@ -186,7 +215,7 @@ def _check(response: requests.Response, body: bytes, question: Question) -> None
     found = response.headers.get("Content-Type", "").partition(";")[0].strip().lower()
     if found == "application/problem+json":
         raise refusal(response.status_code, body)
-    if response.status_code != STATUS_OK or found != question.media_type:
+    if response.status_code not in STATUSES_OK or found != question.media_type:
         raise ProtocolError(f"status {response.status_code} of type {found[:50]!r}")
 
 
