@@ -3,6 +3,9 @@
     DriverError            500 internal_error   libvirt failed in a way not listed below
     |- NoSuchDomain        404 no_such_domain
     |- WrongState          409 wrong_state      the domain's state does not allow it
+    |- NoSerialDevice      409 no_serial_device the domain has no serial console that can be opened
+    |- NoVncDevice         409 no_vnc_device    the domain has no VNC display
+    |- ConsoleBusy         409 console_busy     another program has the serial console
     |- InvalidXML          422 invalid_xml
     |- NotSupported        501 not_supported    this hypervisor cannot do it
     `- Unavailable                              worth trying again
@@ -50,6 +53,30 @@ class WrongState(DriverError):
     type = "wrong_state"
     status = 409
     title = "The domain's state does not allow this"
+
+
+class NoSerialDevice(DriverError):
+    """The domain has no serial console that libvirt can open."""
+
+    type = "no_serial_device"
+    status = 409
+    title = "No serial console"
+
+
+class NoVncDevice(DriverError):
+    """The domain has no VNC display."""
+
+    type = "no_vnc_device"
+    status = 409
+    title = "No VNC display"
+
+
+class ConsoleBusy(DriverError):
+    """Another program on the host holds the serial console: libvirt lends it to one."""
+
+    type = "console_busy"
+    status = 409
+    title = "The console is in use"
 
 
 class InvalidXML(DriverError):
