@@ -1,10 +1,17 @@
-from django.db.models import Q
-from django_filters.rest_framework import Filter, MultipleChoiceFilter
+from django.db.models import Q, QuerySet
+from django_filters.rest_framework import (
+    CharFilter,
+    Filter,
+    ModelChoiceFilter,
+    MultipleChoiceFilter,
+    NumberFilter,
+    UUIDFilter,
+)
 
 from access.searching import SearchFilterSet
 
-from .choices import Status, Trust
-from .models import HostAddress
+from .choices import OperationState, Status, TargetType, Trust
+from .models import Host, HostAddress, Operation
 
 
 class HostFilter(SearchFilterSet):
@@ -27,3 +34,21 @@ def register_host_filter(name: str, host_filter: Filter) -> None:
 
 class JoinKeyFilter(SearchFilterSet):
     search_fields = ("label", "id")
+
+
+class OperationFilter(SearchFilterSet):
+    """Filters of the journal. Several states or verbs: any of them. `actor` is the name of who asked."""
+
+    search_fields = ("target_name", "host_name", "actor_name", "verb", "target_uuid", "id")
+
+    state = MultipleChoiceFilter(choices=OperationState.choices, distinct=False)
+    verb = CharFilter(max_length=20)
+    host = ModelChoiceFilter(queryset=Host.objects.all())
+    actor = CharFilter(field_name="actor_name", max_length=150)
+    target_type = MultipleChoiceFilter(choices=TargetType.choices, distinct=False)
+    target_id = NumberFilter()
+    domain = NumberFilter(method="of_domain")
+    parent = UUIDFilter()
+
+    def of_domain(self, queryset: QuerySet[Operation], name: str, value: int) -> QuerySet[Operation]:  # noqa: ARG002 -- a filter
+        return queryset.filter(target_type=TargetType.DOMAIN, target_id=value)
