@@ -10,12 +10,12 @@ import logging
 import urllib.parse
 from typing import TYPE_CHECKING, Any
 
-from virshmanagerd import routes
+from virshmanagerd import routes, websocket
 from virshmanagerd.routes import Access
-from virshmanagerd.web import PEER, Peer, Problem, Request, Response
+from virshmanagerd.web import PEER, STREAM, SWITCHING, Peer, Problem, Request, Response
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Callable, Iterable, Mapping
 
     from virshmanagerd.daemon import Daemon
 
@@ -31,17 +31,10 @@ class Application:
         self._daemon = daemon
 
     def __call__(self, environ: dict[str, Any], start_response: Callable[..., object]) -> Iterable[bytes]:
-        """Answer one request (PEP 3333)."""
+        """Answer one request (PEP 3333). A stream comes in ``environ["virshmanagerd.stream"]`` with a 101."""
         response = self._respond(environ)
         status = f"{response.status} {http.HTTPStatus(response.status).phrase}"
-        headers = {
-            "Content-Type": response.content_type,
-            "Content-Length": str(len(response.body)),
-            "Cache-Control": "no-store",
-            "X-Content-Type-Options": "nosniff",
-            **response.headers,
-        }
-        start_response(status, list(headers.items()))
+        start_response(status, list(_headers(response).items()))
         return [response.body]
 
     def _respond(self, environ: dict[str, Any]) -> Response:
@@ -57,8 +50,13 @@ class Application:
         route, params = routes.match(environ["REQUEST_METHOD"], environ["PATH_INFO"])
         peer: Peer = environ[PEER]
         authorise(self._daemon, route.access, peer)
+        switch = websocket.accept(environ) if route.stream else {}
         request = Request(route.method, environ["PATH_INFO"], params, _query(environ), _body(environ), peer)
-        return route.handler(self._daemon, request)
+        answer = route.handler(self._daemon, request)
+        if isinstance(answer, Response):
+            return answer
+        environ[STREAM] = answer
+        return Response(SWITCHING, headers=switch)
 
 
 def authorise(daemon: Daemon, access: Access, peer: Peer) -> None:
@@ -75,6 +73,18 @@ def authorise(daemon: Daemon, access: Access, peer: Peer) -> None:
         raise Problem("not_owned", 403)
     if daemon.enrolment_of(peer) is None:
         raise Problem("server_not_proven", 401)
+
+
+def _headers(response: Response) -> Mapping[str, str]:
+    if response.status == SWITCHING:
+        return response.headers
+    return {
+        "Content-Type": response.content_type,
+        "Content-Length": str(len(response.body)),
+        "Cache-Control": "no-store",
+        "X-Content-Type-Options": "nosniff",
+        **response.headers,
+    }
 
 
 def _query(environ: dict[str, Any]) -> dict[str, str]:

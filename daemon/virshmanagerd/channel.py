@@ -14,10 +14,12 @@ import ssl
 PIECE = 16 * 1024
 # A request has at most 80 KiB. The rest is for the records around it, and for a client's certificates.
 WIRE_BYTES_PER_REQUEST = 128 * 1024
+# Answers that TLS gives by itself, and whose sender does not take them, end the connection at this size.
+MOST_UNASKED = 256 * 1024
 
 
 class Channel:
-    """One TLS connection of a server.
+    """One TLS connection of a server. ``sent`` counts the bytes that the kernel has taken.
 
     What cannot go on raises ``ssl.SSLWantReadError`` or ``ssl.SSLWantWriteError``: call it again when the
     socket is ready. Any other ``OSError`` is the connection's end.
@@ -36,6 +38,7 @@ class Channel:
         self._tls = context.wrap_bio(self._incoming, self._outgoing, server_side=True)
         self._unsent = memoryview(b"")
         self._allowance = WIRE_BYTES_PER_REQUEST
+        self.sent = 0
 
     def fileno(self) -> int:
         """Return the socket's descriptor, for the selector."""
@@ -64,8 +67,12 @@ class Channel:
         return received
 
     def renew_allowance(self) -> None:
-        """Let the client send another request."""
+        """Let the client send another request, or more of a stream."""
         self._allowance = WIRE_BYTES_PER_REQUEST
+
+    def notice_death(self, seconds: float) -> None:
+        """Have the kernel end the connection when nothing that was sent is acknowledged for so long."""
+        self._socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, int(seconds * 1000))
 
     def send(self, data: memoryview) -> int:
         """Encrypt a piece of ``data``, and return how much of it that was. ``flush`` after the last."""
@@ -81,6 +88,7 @@ class Channel:
             except BlockingIOError:
                 raise ssl.SSLWantWriteError from None
             self._unsent = self._unsent[sent:]
+            self.sent += sent
 
     def hang_up(self) -> None:
         """Say that this was all, or why it was."""
@@ -111,7 +119,7 @@ class Channel:
         except BlockingIOError:
             raise ssl.SSLWantReadError from None
         self._allowance -= len(data)
-        if self._allowance < 0:
+        if self._allowance < 0 or self._outgoing.pending > MOST_UNASKED:
             raise ConnectionAbortedError("the client sends more than a request can need")
         if data:
             self._incoming.write(data)

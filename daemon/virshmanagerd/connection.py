@@ -1,6 +1,7 @@
 """One TLS connection, driven by the engine's loop and by nobody else.
 
     handshake -> read -> (answered elsewhere) -> write -> read ... -> linger -> closed
+                                              -> converse ------------^
 
 No step waits: what cannot go on says what it needs, and has a deadline. Threads compute answers, and
 never touch the socket.
@@ -13,11 +14,13 @@ import selectors
 import socket
 import ssl
 import time
+from functools import partial
 from typing import TYPE_CHECKING, Protocol
 
 from virshmanagerd import attempts
 from virshmanagerd.certificates import CertificateError, PeerCertificate
 from virshmanagerd.channel import Channel
+from virshmanagerd.conversation import Conversation, Loop, abandon
 from virshmanagerd.exchange import Answer, Exchange, RawRequest, answer_from
 from virshmanagerd.web import Peer, Problem
 
@@ -39,6 +42,10 @@ FOREVER = float("inf")
 
 class Keeper(Protocol):
     """What a connection needs of the door through which it came."""
+
+    @property
+    def loop(self) -> Loop:
+        """The engine, for streams."""
 
     def watch(self, connection: Connection, events: int) -> None:
         """Call ``advance`` when the socket is ready for ``events``; 0 for never."""
@@ -67,6 +74,7 @@ class Connection:
         self._exchange = Exchange()
         self._outgoing = memoryview(b"")
         self._last = False
+        self._conversation: Conversation | None = None
         self._step: Callable[[], None] = self._handshake
         self.source = attempts.source(address)
         self.peer = Peer(address, None, trust.generation, number)
@@ -158,11 +166,38 @@ class Connection:
 
     def reply(self, answer: Answer, *, last: bool) -> None:
         """Send the answer to the request; with ``last`` the connection ends after it."""
+        stream = answer.stream
+        if stream and (self.closed or last):
+            abandon(stream)
+            self.close()
         if self.closed:
             return
-        self.busy = False
-        self._step = lambda: self._send(answer, last=last)
+        if stream:
+            self._conversation = Conversation(self._channel, stream, self._keeper.loop, self.advance)
+            self._step = partial(self._begin, self._conversation, answer)
+        else:
+            self.busy = False
+            self._step = partial(self._send, answer, last=last)
         self.advance()
+
+    def _begin(self, conversation: Conversation, answer: Answer) -> None:
+        conversation.start(self._exchange.switch(answer))
+        self._step = partial(self._converse, conversation)
+        self._step()
+
+    def _converse(self, conversation: Conversation) -> None:
+        events = conversation.advance()
+        if events is not None:
+            self._keeper.watch(self, events)
+            return
+        self._end_conversation()
+        self.busy = False
+        self._hang_up()
+
+    def _end_conversation(self) -> None:
+        conversation, self._conversation = self._conversation, None
+        if conversation:
+            conversation.end()
 
     def _send(self, answer: Answer, *, last: bool) -> None:
         self._outgoing = memoryview(self._exchange.encode(answer, close=last))
@@ -196,10 +231,23 @@ class Connection:
         else:
             self.close()
 
+    def sweep(self, now: float) -> None:
+        """Close when a deadline has passed."""
+        if now >= self.deadline or (self._conversation and not self._conversation.lives(now)):
+            self.close()
+
+    def leave(self, code: int) -> None:
+        """Close when no request is at work, a stream in good order; else do nothing."""
+        if self._conversation:
+            self._conversation.close(code, discard=True)
+        elif not self.busy:
+            self.close()
+
     def close(self) -> None:
         """Close at once."""
         if not self.closed:
             self.closed = True
+            self._end_conversation()
             self._keeper.forget(self)
             self._channel.close()
             # A method of ours in ourselves would keep 50 KB alive until the garbage collector comes.

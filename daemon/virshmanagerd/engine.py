@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any
 
 from virshmanagerd.app import Application
 from virshmanagerd.connection import Connection
+from virshmanagerd.conversation import Loop
 from virshmanagerd.crowd import Crowd
 from virshmanagerd.exchange import Answer, RawRequest, answer_from, answer_of
 from virshmanagerd.lane import Lane
@@ -32,6 +33,7 @@ logger = logging.getLogger(__name__)
 
 TICK_SECONDS = 1.0
 GRACE_SECONDS = 3.0
+GOING_AWAY = 1001
 ACCEPTS_AT_ONCE = 16
 STRANGERS = 512
 STRANGERS_PER_SOURCE = 16
@@ -48,6 +50,11 @@ class Door:
         self._proven: Crowd[Connection] = Crowd(total=PROVEN, per_source=PROVEN)
         self.daemon = daemon
         self.listener = listener
+
+    @property
+    def loop(self) -> Loop:
+        """See ``connection.Keeper``."""
+        return self._engine
 
     def connections(self) -> list[Connection]:
         """Return all connections of this moment."""
@@ -125,8 +132,7 @@ class Door:
         self.daemon.poll()
         self.close_stale()
         for connection in self.connections():
-            if now >= connection.deadline:
-                connection.close()
+            connection.sweep(now)
 
 
 class Engine:
@@ -141,6 +147,7 @@ class Engine:
         self._doors: dict[Daemon, Door] = {}
         self._paused: list[Door] = []
         self._calls: deque[Callable[[], None]] = deque()
+        self._waking = False
         # Not bare descriptors: a thread that comes late must not write into a number that was reused.
         self._wake_reader, self._wake_writer = socket.socketpair()
         self._wake_reader.setblocking(False)
@@ -171,7 +178,9 @@ class Engine:
     def call(self, function: Callable[[], None]) -> None:
         """Have the loop call a function."""
         self._calls.append(function)
-        self._wake()
+        if not self._waking:
+            self._waking = True
+            self._wake()
 
     def stop(self) -> None:
         """Make ``run`` return, after requests at work had a short while to end. Safe in signal handlers."""
@@ -195,13 +204,19 @@ class Engine:
 
     def watch(self, target: Any, events: int, function: Callable[[], None]) -> None:
         """Call a function when a socket is ready for ``events``; 0 for never."""
-        known = self._selector.get_map().get(target)
+        known = self._known(target)
         if known is None and events:
             self._selector.register(target, events, function)
         elif known is not None and not events:
             self._selector.unregister(target)
-        elif known is not None and known.events != events:
+        elif known is not None and (known.events, known.data) != (events, function):
             self._selector.modify(target, events, function)
+
+    def _known(self, target: Any) -> selectors.SelectorKey | None:
+        try:
+            return self._selector.get_map().get(target)
+        except ValueError:  # it was closed, and never watched
+            return None
 
     def pause(self, door: Door) -> None:
         """Accept no more until the next tick: the process is out of descriptors."""
@@ -226,7 +241,9 @@ class Engine:
 
     def _end(self) -> None:
         for door in self._doors.values():
-            self._close_door(door, busy_too=False)
+            self._close_listener(door)
+            for connection in door.connections():
+                connection.leave(GOING_AWAY)
         until = time.monotonic() + GRACE_SECONDS
         while time.monotonic() < until and any(door.connections() for door in self._doors.values()):
             self._turn(0.1)
@@ -236,19 +253,22 @@ class Engine:
         self._wake_reader.close()
         self._wake_writer.close()
 
-    def _close_door(self, door: Door, *, busy_too: bool = True) -> None:
+    def _close_door(self, door: Door) -> None:
+        self._close_listener(door)
+        for connection in door.connections():
+            connection.close()
+
+    def _close_listener(self, door: Door) -> None:
         if door.listener.fileno() >= 0:
             self.watch(door.listener, 0, door.accept)
             door.listener.close()
-        for connection in door.connections():
-            if busy_too or not connection.busy:
-                connection.close()
 
     def _wake(self) -> None:
         with contextlib.suppress(OSError):  # it is full of earlier calls to wake, or the loop has ended
             self._wake_writer.send(b"\0")
 
     def _woken(self) -> None:
+        self._waking = False  # first: a call that comes from now on wakes the next turn
         with contextlib.suppress(BlockingIOError):
             while self._wake_reader.recv(4096):
                 pass

@@ -6,15 +6,19 @@ The parser is h11's. What the daemon does not need is refused: chunked bodies, e
 from __future__ import annotations
 
 import email.utils
+import http
 import io
 import sys
 import urllib.parse
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import h11
 
-from virshmanagerd.web import PEER, Peer, Problem, Response
+from virshmanagerd.web import PEER, STREAM, Peer, Problem, Response
+
+if TYPE_CHECKING:
+    from virshmanagerd.streams import Stream
 
 MAX_HEADER_BYTES = 16 * 1024
 MAX_TARGET_BYTES = 4 * 1024
@@ -62,11 +66,12 @@ class RawRequest:
 
 @dataclass(frozen=True)
 class Answer:
-    """An answer as WSGI gives it."""
+    """An answer as WSGI gives it; with ``stream`` (and status 101) the connection becomes a WebSocket."""
 
     status: int
     headers: Headers
     body: bytes
+    stream: Stream | None = None
 
 
 def answer_of(application: Any, environ: dict[str, Any]) -> Answer:
@@ -78,7 +83,7 @@ def answer_of(application: Any, environ: dict[str, Any]) -> Answer:
 
     body = b"".join(application(environ, start_response))
     status, headers = started[-1]
-    return Answer(int(status.split(" ", 1)[0]), headers, body)
+    return Answer(int(status.split(" ", 1)[0]), headers, body, environ.get(STREAM))
 
 
 def answer_from(response: Response) -> Answer:
@@ -160,6 +165,12 @@ class Exchange:
             parts.append(self._http.send(h11.Data(data=answer.body)))
         parts.append(self._http.send(h11.EndOfMessage()))
         return b"".join(part for part in parts if part)
+
+    def switch(self, answer: Answer) -> bytes:
+        """Return the bytes of an answer after which the connection speaks no HTTP any more."""
+        reason = http.HTTPStatus(answer.status).phrase.encode()
+        response = h11.InformationalResponse(status_code=answer.status, headers=answer.headers, reason=reason)
+        return self._http.send(response) or b""
 
     def start_next(self) -> bool:
         """Make ready for the next request. False when this connection takes no more."""

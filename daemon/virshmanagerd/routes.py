@@ -9,9 +9,10 @@ from dataclasses import dataclass, field
 
 from virshmanagerd.daemon import Daemon
 from virshmanagerd.handlers import domains, enrol, host, stats, wellknown
+from virshmanagerd.streams import Stream
 from virshmanagerd.web import Problem, Request, Response
 
-Handler = Callable[[Daemon, Request], Response]
+Handler = Callable[[Daemon, Request], "Response | Stream"]
 
 
 class Access(enum.Enum):
@@ -24,12 +25,17 @@ class Access(enum.Enum):
 
 @dataclass(frozen=True)
 class Route:
-    """One method on one path. ``{name}`` in the pattern matches one segment."""
+    """One method on one path. ``{name}`` in the pattern matches one segment.
+
+    The handler of a ``stream`` returns what to do with the WebSocket that the connection becomes. Who may
+    open it, and whether that can be, is answered before, as for every request.
+    """
 
     method: str
     pattern: str
     handler: Handler
     access: Access
+    stream: bool = False
     regex: re.Pattern[str] = field(init=False, repr=False)
 
     def __post_init__(self) -> None:

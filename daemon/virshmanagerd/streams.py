@@ -23,8 +23,11 @@ class Pipe(Protocol):
     def send(self, data: bytes | str) -> None:
         """Send one message, binary or text. After the end it does nothing."""
 
-    def close(self, code: int = 1000, reason: str = "") -> None:
-        """Send what is unsent, then end the stream with a code of RFC 6455."""
+    def close(self, code: int = 1000, reason: str = "", *, discard: bool = False) -> None:
+        """Send what is unsent, unless it is to be discarded; then end the stream with a code of RFC 6455.
+
+        The first call counts. Nothing is received after it.
+        """
 
     def pause(self) -> None:
         """Take no more from the client until ``resume``: TCP then holds it back."""
@@ -36,11 +39,18 @@ class Pipe(Protocol):
         """Have the loop call a function."""
 
     def watch(self, sock: socket.socket, events: int, function: Callable[[], None]) -> None:
-        """Call a function when another socket is ready for ``events``; 0: never. On the loop only."""
+        """Call a function when another socket is ready for ``events``; 0: never. On the loop only.
+
+        It ends with the stream. A socket must not be closed before.
+        """
 
 
 class Stream(Protocol):
-    """One use of a WebSocket. The loop calls it; ``closed`` comes once, last, however the stream ended."""
+    """One use of a WebSocket. The loop calls it.
+
+    ``closed`` comes once, last, however the stream ended: also when it could not be opened at all. What
+    a call raises is logged, and ends the stream with 1011.
+    """
 
     def opened(self, pipe: Pipe) -> None:
         """The client can be spoken to."""

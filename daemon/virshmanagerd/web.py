@@ -13,6 +13,8 @@ if TYPE_CHECKING:
 
 
 PEER = "virshmanagerd.peer"  # where a WSGI environ carries the Peer
+STREAM = "virshmanagerd.stream"  # where an application that answers 101 leaves the Stream
+SWITCHING = 101
 
 
 @dataclass(frozen=True)
@@ -78,6 +80,7 @@ TITLES: Mapping[str, str] = {
     "bad_csr": "The signing request cannot be used",
     "bad_proof": "The proof is wrong",
     "bad_request": "The request cannot be understood",
+    "console_busy": "Another program uses the console",
     "hypervisor_busy": "The hypervisor did not answer in time",
     "internal_error": "The daemon failed",
     "invalid_xml": "The XML is not valid",
@@ -85,7 +88,9 @@ TITLES: Mapping[str, str] = {
     "join_key_unknown": "The join key is unknown",
     "libvirt_down": "libvirt does not answer",
     "method_not_allowed": "The method is not allowed here",
+    "no_serial_device": "The domain has no serial console",
     "no_such_domain": "There is no such domain",
+    "no_vnc_device": "The domain has no VNC display",
     "not_found": "There is nothing here",
     "not_owned": "Only the owner of the host may do this",
     "not_supported": "The hypervisor does not support this",
@@ -93,6 +98,7 @@ TITLES: Mapping[str, str] = {
     "queue_full": "The daemon is busy",
     "server_not_proven": "The server has not proven itself",
     "too_many_attempts": "Too many attempts",
+    "upgrade_required": "The connection must become a WebSocket",
     "wrong_state": "The state does not allow this",
 }
 

@@ -1,1 +1,1 @@
-"""One function per route: ``(daemon, request) -> response``. Refusals are raised as ``Problem``."""
+"""One function per route: ``(daemon, request) -> response or stream``. Refusals are raised as ``Problem``."""

@@ -4,22 +4,22 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Callable
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 from virshmanagerd.errors import DriverError
-from virshmanagerd.web import Problem, Request, Response
+from virshmanagerd.web import Problem, Request
 
 if TYPE_CHECKING:
     from virshmanagerd.daemon import Daemon
 
-Handler = Callable[["Daemon", Request], Response]
+T = TypeVar("T")
 
 
-def asks_driver(handler: Handler) -> Handler:
+def asks_driver(handler: Callable[[Daemon, Request], T]) -> Callable[[Daemon, Request], T]:
     """Answer the driver's errors as problems."""
 
     @functools.wraps(handler)
-    def answer(daemon: Daemon, request: Request) -> Response:
+    def answer(daemon: Daemon, request: Request) -> T:
         try:
             return handler(daemon, request)
         except DriverError as error:
