@@ -5,11 +5,13 @@ errors are those of `virshmanagerd.errors`. Many drivers share one process,
 one event loop and one pool of threads.
 
 The modules: `eventloop` and `pool` (of the process), `calls` (deadlines),
-`session` and `link` (the connection), `bulk`, `single` and `screen` (answers).
+`session`, `link` and `lines` (the connections), `bulk`, `single`, `facts` and
+`screen` (answers), `writing` (changes).
 """
 
 from __future__ import annotations
 
+import socket
 import time
 import uuid as uuids
 from collections.abc import Callable
@@ -18,26 +20,31 @@ from typing import TypeVar
 
 import libvirt
 
-from virshmanagerd.driver import bulk, screen, single
+from virshmanagerd.driver import bulk, facts, screen, single
 from virshmanagerd.driver.answers import Domain, DomainDetails, DomainStats, HostFacts, Libvirt, Listing
 from virshmanagerd.driver.calls import CallLost, Calls, Limits, exit_process
-from virshmanagerd.driver.eventloop import LOOP
+from virshmanagerd.driver.consoles import End, Listener, SerialConsole
+from virshmanagerd.driver.eventloop import LOOP, Timer
+from virshmanagerd.driver.facts import Facts
+from virshmanagerd.driver.lines import Line, Lines
 from virshmanagerd.driver.link import Link
 from virshmanagerd.driver.pool import Pool
 from virshmanagerd.driver.session import Session
 from virshmanagerd.driver.single import Which
 from virshmanagerd.errors import DriverError, LibvirtDown, NoSuchDomain, from_code
 
-__all__ = ["Driver", "Limits", "Which"]
+__all__ = ["Driver", "Facts", "Limits", "Line", "Which"]
 
 T = TypeVar("T")
 
-# One driver may have 15 calls in flight and one connection attempt; the rest is for ending sessions.
-_POOL = Pool(20)
+# One driver may have 15 calls in flight and four connection attempts; the rest is for ending sessions.
+_POOL = Pool(24)
+# Changes may take long, and must not use up the threads of those who read.
+_CHANGING = Pool(24)
 
 
 class Driver:
-    """Reads from the libvirt at `uri`. All methods are safe for threads."""
+    """Reads from, and changes, the libvirt at `uri`. All methods are safe for threads."""
 
     def __init__(
         self,
@@ -49,7 +56,10 @@ class Driver:
         self._uri = uri
         self._limits = limits or Limits()
         self._calls = Calls(_POOL, self._limits, on_exhausted)
+        self._changes = Calls(_CHANGING, self._limits, on_exhausted)
         self._link = Link(uri, self._calls, self._limits)
+        make = partial(Link, uri, self._calls, self._limits, listens=False)
+        self._lines = Lines(uri, make, self._link)
 
     def start(self) -> None:
         """Begin to connect, and return at once. libvirt may be absent."""
@@ -57,8 +67,8 @@ class Driver:
         self._link.start()
 
     def stop(self) -> None:
-        """End the connection, without waiting for libvirt."""
-        self._link.stop()
+        """End the connections, without waiting for libvirt."""
+        self._lines.stop()
 
     @property
     def event_epoch(self) -> str:
@@ -107,7 +117,7 @@ class Driver:
 
         Raises NoSuchDomain, LibvirtDown, QueueFull, HypervisorBusy.
         """
-        name = _canonical(uuid)
+        name = canonical(uuid)
         domain = self._ask(partial(single.details, uuid=name), self._limits.read)
         if domain["id"] is not None and domain["interfaces"]:
             addresses = self._without(partial(single.addresses, uuid=name)) or {}
@@ -120,14 +130,14 @@ class Driver:
 
         Raises LibvirtDown, QueueFull, HypervisorBusy.
         """
-        return self._ask(partial(single.row, uuid=_canonical(uuid)), self._limits.read)
+        return self._ask(partial(single.row, uuid=canonical(uuid)), self._limits.read)
 
     def xml(self, uuid: str, which: Which | None = None) -> str:
         """The domain's XML: as named, else live while active and inactive while not.
 
         Raises NoSuchDomain, WrongState, LibvirtDown, QueueFull, HypervisorBusy.
         """
-        work = partial(single.xml, uuid=_canonical(uuid), which=which)
+        work = partial(single.xml, uuid=canonical(uuid), which=which)
         return self._ask(work, self._limits.read)
 
     def screenshot(self, uuid: str) -> bytes:
@@ -135,8 +145,85 @@ class Driver:
 
         Raises NoSuchDomain, WrongState, NotSupported, LibvirtDown, QueueFull, HypervisorBusy.
         """
-        picture = self._ask(partial(screen.take, uuid=_canonical(uuid)), self._limits.read)
+        picture = self._ask(partial(screen.take, uuid=canonical(uuid)), self._limits.read)
         return screen.as_png(picture)
+
+    def facts(self, uuid: str, *, job: bool = False, xml: bool = False) -> Facts | None:
+        """What must be known of a domain to change it; None when there is no such domain.
+
+        Raises LibvirtDown, QueueFull, HypervisorBusy.
+        """
+        return self._ask(partial(facts.facts, uuid=canonical(uuid), job=job, xml=xml), self._limits.read)
+
+    def progress(self, uuid: str) -> int | None:
+        """How far the domain's job is in per cent; None when that is not known."""
+        return self._without(partial(facts.progress, uuid=uuid))
+
+    def begin(self, work: Callable[[], None]) -> None:
+        """Have a thread for changes call `work`, which must not raise."""
+        self._changes.start(work)
+
+    def later(self, seconds: float, action: Callable[[], None]) -> Timer:
+        """Call `action`, which must not wait, after `seconds`."""
+        LOOP.ensure_running()
+        return LOOP.call_later(seconds, action)
+
+    def session(self, line: Line) -> Session:
+        """The connection for a kind of change. Raises LibvirtDown."""
+        return self._lines.session(line)
+
+    def change(
+        self, line: Line, session: Session, work: Callable[[Session], T], lost: Callable[[], None]
+    ) -> T:
+        """Change something, on a thread that `begin` gave; returns when libvirt has answered.
+
+        On all lines but LONG it counts as lost after a while, until it returns: then `lost` is called.
+        Raises any DriverError. LibvirtDown: it may have been done, or not.
+        """
+        link = self._lines.link(line)
+
+        def is_lost() -> None:
+            link.renew(session)
+            lost()
+
+        try:
+            seconds = None if line is Line.LONG else self._limits.write
+            return self._changes.in_time(partial(work, session), seconds, is_lost)
+        except libvirt.libvirtError as error:
+            raise self._meaning(link, session, error) from None
+
+    def open_serial(self, uuid: str, listener: Listener, *, take: bool) -> SerialConsole:
+        """The domain's serial console; with `take`, from whoever has it. Close it when done.
+
+        Raises NoSuchDomain, WrongState, NoSerialDevice, ConsoleBusy, LibvirtDown, QueueFull, HypervisorBusy.
+        """
+        name = canonical(uuid)
+        alias = self._ask(partial(consoles.serial_alias, uuid=name), self._limits.read)
+        session = self._link.session()
+        console = SerialConsole(listener, partial(self._runs, name))
+        work = partial(console.open, self._uri, name, alias, take=take)
+        try:
+            self._calls.run(work, self._limits.read)
+        except CallLost:
+            console.close()
+            raise
+        except libvirt.libvirtError as error:
+            raise self._meaning(session, error) from None
+        return console
+
+    def open_vnc(self, uuid: str) -> socket.socket:
+        """A new connection to the domain's VNC display, not blocking, that begins with the handshake of RFB.
+
+        Raises NoSuchDomain, WrongState, NoVncDevice, LibvirtDown, QueueFull, HypervisorBusy.
+        """
+        return self._ask(partial(consoles.open_vnc, uuid=canonical(uuid)), self._limits.read)
+
+    def find_end(self, uuid: str, tell: Callable[[End], None]) -> None:
+        """Find out why a console of the domain ended, and tell it on another thread."""
+        consoles.find_end(partial(self._runs, canonical(uuid)), tell)
+
+    def _runs(self, uuid: str) -> bool:
+        return self._ask(partial(consoles.is_running, uuid=uuid), self._limits.read)
 
     def _without(self, work: Callable[[Session], T]) -> T | None:
         """Ask for what an answer can do without."""
@@ -155,13 +242,13 @@ class Driver:
             self._link.renew(session)
             raise
         except libvirt.libvirtError as error:
-            raise self._meaning(session, error) from None
+            raise self._meaning(self._link, session, error) from None
 
-    def _meaning(self, session: Session, error: libvirt.libvirtError) -> DriverError:
+    def _meaning(self, link: Link, session: Session, error: libvirt.libvirtError) -> DriverError:
         message = error.get_error_message() or str(error)
         known = from_code(error.get_error_code(), message)
         if isinstance(known, LibvirtDown) or not session.is_alive():
-            self._link.drop(session, message)
+            link.drop(session, message)
             return LibvirtDown(message)
         return known
 
@@ -184,8 +271,8 @@ class Driver:
         )
 
 
-def _canonical(uuid: str) -> str:
-    """The UUID as libvirt writes it. What is no UUID names no domain."""
+def canonical(uuid: str) -> str:
+    """The UUID as libvirt writes it. Raises NoSuchDomain: what is no UUID names no domain."""
     try:
         return str(uuids.UUID(uuid))
     except ValueError:

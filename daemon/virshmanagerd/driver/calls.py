@@ -15,8 +15,10 @@ import time
 from collections.abc import Callable
 from concurrent.futures import Future
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, TypeVar
 
+from virshmanagerd.driver.eventloop import LOOP
 from virshmanagerd.driver.pool import Pool
 from virshmanagerd.errors import HypervisorBusy, QueueFull
 
@@ -33,6 +35,7 @@ class Limits:
     extra: float = 2  # what an answer can do without
     bulk: float = 10  # lists and statistics
     bulk_first: float = 4  # of these, for the attempt that may meet a stuck domain
+    write: float = 60  # a change; saving and restoring take as long as they take
     open: float = 30
     patience: float = 0.5  # for a connection that is just being opened
     in_flight: int = 15  # libvirtd has 20 workers; a 16th call is kept for force-off and abort
@@ -79,6 +82,20 @@ class Calls:
         """Begin `work`, which nobody waits for; see `lose`."""
         return self._pool.submit(work)
 
+    def in_time(self, work: Callable[[], T], seconds: float | None, lost: Callable[[], None]) -> T:
+        """The result of `work`, called on this thread of the pool, however long it takes.
+
+        Past `seconds` it counts as lost until it returns, and `lost` is called on another thread.
+        """
+        running: Future[None] = Future()
+        timer = None if seconds is None else LOOP.call_later(seconds, partial(self._overdue, running, lost))
+        try:
+            return work()
+        finally:
+            running.set_result(None)
+            if timer is not None:
+                timer.cancel()
+
     def lose(self, future: Future[Any]) -> None:
         """Give up a running call."""
         with self._lock:
@@ -101,6 +118,11 @@ class Calls:
             self.lose(future)
             raise CallLost("libvirt did not answer within the deadline")
         return future.result()
+
+    def _overdue(self, running: Future[None], lost: Callable[[], None]) -> None:
+        if not running.done():
+            self.lose(running)
+            lost()
 
     def _found(self, _future: Future[Any]) -> None:
         with self._lock:

@@ -27,8 +27,9 @@ log = logging.getLogger(__name__)
 class Link:
     """The way to one libvirt, which may be absent, come, go and come again."""
 
-    def __init__(self, uri: str, calls: Calls, limits: Limits) -> None:
+    def __init__(self, uri: str, calls: Calls, limits: Limits, *, listens: bool = True) -> None:
         self._uri = uri
+        self._listens = listens
         self._calls = calls
         self._limits = limits
         self._lock = threading.Condition(threading.RLock())  # a future that is done calls back at once
@@ -42,10 +43,11 @@ class Link:
         self.epoch = str(uuid.uuid4())
 
     def start(self) -> None:
-        """Begin to connect, and to reconnect from then on."""
+        """Begin to connect, and to reconnect from then on. Once begun, it does nothing."""
         with self._lock:
-            self._running = True
-            self._open()
+            if not self._running:
+                self._running = True
+                self._open()
 
     def stop(self) -> None:
         """Let go of the session and of all attempts."""
@@ -91,7 +93,9 @@ class Link:
             self._calls.start(session.retire)
 
     def _open(self) -> None:
-        opening = functools.partial(Session.open, self._uri, self._constants, self._closed)
+        opening = functools.partial(
+            Session.open, self._uri, self._constants, self._closed, listens=self._listens
+        )
         self._opening = self._calls.start(opening)
         self._set_timer(LOOP.call_later(self._limits.open, functools.partial(self._overdue, self._opening)))
         self._opening.add_done_callback(self._opened)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 import uuid
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 
 import libvirt
 
@@ -50,14 +50,18 @@ class Session:
         self._callbacks: list[int] = []
 
     @classmethod
-    def open(cls, uri: str, constants: Constants, on_close: Callable[[Session], None]) -> Session:
+    def open(
+        cls, uri: str, constants: Constants, on_close: Callable[[Session], None], *, listens: bool = True
+    ) -> Session:
         """Connect; `on_close` is called on the event loop's thread. Blocks without limit.
+
+        One of a host's connections `listens` to what happens there; the others need not hear it too.
 
         Raises libvirt.libvirtError.
         """
         session = cls(libvirt.open(uri), constants, on_close)
         try:
-            session._watch()
+            session._watch(INVALIDATING if listens else ())
         except libvirt.libvirtError:
             session.retire()
             raise
@@ -77,11 +81,11 @@ class Session:
         self._callbacks.clear()
         _if_possible(self.connection.unregisterCloseCallback)
 
-    def _watch(self) -> None:
+    def _watch(self, events: Iterable[int]) -> None:
         # A driver inside this process has no line that could break, and refuses keepalive.
         if _if_possible(self.connection.setKeepAlive, *KEEPALIVE):
             _if_possible(self.connection.registerCloseCallback, self._closed, None)
-        for event in INVALIDATING:
+        for event in events:
             self._callbacks.append(self.connection.domainEventRegisterAny(None, event, self._changed, None))
 
     def _changed(self, _connection: object, domain: libvirt.virDomain, *_details: object) -> None:

@@ -35,14 +35,18 @@ def is_active(handle: libvirt.virDomain) -> bool:
     return state_word(handle.state()[0]) in ACTIVE
 
 
+def xml_hash(text: str) -> str:
+    """SHA-256 of a domain's XML, hex."""
+    return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()
+
+
 def details(session: Session, uuid: str) -> DomainDetails:
     """One domain; asks only for what libvirt knows without the guest's process."""
     handle = session.connection.lookupByUUIDString(uuid)
     live = handle.XMLDesc(0)
     kept = handle.XMLDesc(libvirt.VIR_DOMAIN_XML_INACTIVE) if handle.isPersistent() else live
     root = domainxml.parse(live)
-    digest = hashlib.sha256(kept.encode("utf-8", "surrogatepass")).hexdigest()
-    return {**_row(handle, domainxml.summary(root)), **domainxml.details(root), "xml_hash": digest}
+    return {**_row(handle, domainxml.summary(root)), **domainxml.details(root), "xml_hash": xml_hash(kept)}
 
 
 def row(session: Session, uuid: str) -> Domain | None:
@@ -71,18 +75,19 @@ def _row(handle: libvirt.virDomain, read: Summary) -> Domain:
     }
     flags = {
         "persistent": bool(handle.isPersistent()),
-        "autostart": _flag(handle.autostart),
-        "has_managed_save": _flag(handle.hasManagedSaveImage),
+        "autostart": flag_of(handle.autostart),
+        "has_managed_save": flag_of(handle.hasManagedSaveImage),
     }
     return bulk.domain_row(handle, stats, read, flags)
 
 
-def _flag(ask: Callable[[], int]) -> bool:
+def flag_of(ask: Callable[[], int]) -> bool:
+    """A yes or no of libvirt's; no where the hypervisor cannot have it."""
     try:
         return bool(ask())
     except libvirt.libvirtError as error:
         if error.get_error_code() == libvirt.VIR_ERR_NO_SUPPORT:
-            return False  # a driver that cannot have it
+            return False
         raise
 
 

@@ -1,0 +1,90 @@
+"""What must be known of a domain before it is changed, and to judge afterwards whether it was."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Final
+
+import libvirt
+
+from virshmanagerd.driver.session import Session
+from virshmanagerd.driver.single import flag_of
+from virshmanagerd.states import ACTIVE, state_word
+
+JOBS: Final = (libvirt.VIR_DOMAIN_JOB_BOUNDED, libvirt.VIR_DOMAIN_JOB_UNBOUNDED)
+# Another call holds the domain's job, whatever it does.
+HELD: Final = (libvirt.VIR_ERR_OPERATION_TIMEOUT, libvirt.VIR_ERR_RESOURCE_BUSY)
+NO_JOB: Final = (
+    libvirt.VIR_ERR_NO_SUPPORT,
+    libvirt.VIR_ERR_OPERATION_INVALID,
+    libvirt.VIR_ERR_OPERATION_UNSUPPORTED,
+)
+
+
+@dataclass(frozen=True)
+class Facts:
+    """One domain. `id` is None while it is off; `working`: a job of libvirt's is not over; `kept` is its XML.
+
+    `working` and `kept` are known only when they were asked for.
+    """
+
+    id: int | None
+    state: str
+    persistent: bool
+    autostart: bool
+    managed_save: bool
+    working: bool = False
+    kept: str = ""
+
+    @property
+    def active(self) -> bool:
+        """Whether the domain exists in memory."""
+        return self.state in ACTIVE
+
+
+def facts(session: Session, uuid: str, *, job: bool, xml: bool) -> Facts | None:
+    """What libvirt knows without the guest's process; None when there is no such domain.
+
+    With `job` and `xml` also whether a job runs, and the inactive XML, else the live one.
+    """
+    try:
+        handle = session.connection.lookupByUUIDString(uuid)
+        return _facts(handle, job=job, xml=xml)
+    except libvirt.libvirtError as error:
+        if error.get_error_code() == libvirt.VIR_ERR_NO_DOMAIN:
+            return None
+        raise
+
+
+def progress(session: Session, uuid: str) -> int | None:
+    """How far the domain's job is in per cent, where libvirt tells."""
+    stats = session.connection.lookupByUUIDString(uuid).jobStats()
+    total, processed = stats.get("data_total", 0), stats.get("data_processed", 0)
+    return min(100, 100 * processed // total) if total > 0 else None
+
+
+def _facts(handle: libvirt.virDomain, *, job: bool, xml: bool) -> Facts:
+    # The handle's own id is the one it was looked up with: state and id are asked of the same moment's.
+    state = state_word(handle.state()[0])
+    persistent = bool(handle.isPersistent())
+    active = state in ACTIVE
+    return Facts(
+        id=handle.ID() if active and handle.ID() >= 0 else None,
+        state=state,
+        persistent=persistent,
+        autostart=persistent and flag_of(handle.autostart),
+        managed_save=persistent and flag_of(handle.hasManagedSaveImage),
+        working=job and active and _works(handle),
+        kept=handle.XMLDesc(libvirt.VIR_DOMAIN_XML_INACTIVE if persistent else 0) if xml else "",
+    )
+
+
+def _works(handle: libvirt.virDomain) -> bool:
+    try:
+        return handle.jobInfo()[0] in JOBS
+    except libvirt.libvirtError as error:
+        if error.get_error_code() in HELD:
+            return True
+        if error.get_error_code() in NO_JOB:
+            return False
+        raise
