@@ -6,7 +6,7 @@ one event loop and one pool of threads.
 
 The modules: `eventloop` and `pool` (of the process), `calls` (deadlines),
 `session`, `link` and `lines` (the connections), `bulk`, `single`, `facts` and
-`screen` (answers), `writing` (changes).
+`screen` (answers), `writing` (changes), `consoles`.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from typing import TypeVar
 
 import libvirt
 
-from virshmanagerd.driver import bulk, facts, screen, single
+from virshmanagerd.driver import bulk, consoles, facts, screen, single
 from virshmanagerd.driver.answers import Domain, DomainDetails, DomainStats, HostFacts, Libvirt, Listing
 from virshmanagerd.driver.calls import CallLost, Calls, Limits, exit_process
 from virshmanagerd.driver.consoles import End, Listener, SerialConsole
@@ -33,7 +33,7 @@ from virshmanagerd.driver.session import Session
 from virshmanagerd.driver.single import Which
 from virshmanagerd.errors import DriverError, LibvirtDown, NoSuchDomain, from_code
 
-__all__ = ["Driver", "Facts", "Limits", "Line", "Which"]
+__all__ = ["Driver", "End", "Facts", "Limits", "Line", "Listener", "SerialConsole", "Which", "canonical"]
 
 T = TypeVar("T")
 
