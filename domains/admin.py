@@ -3,7 +3,7 @@ from django.utils.translation import gettext_lazy as _
 
 from access.readonly import ReadOnlyAdmin
 
-from .models import Domain, DomainQuerySet
+from .models import Domain, DomainQuerySet, History
 
 
 @admin.register(Domain)
@@ -31,3 +31,12 @@ class DomainAdmin(ReadOnlyAdmin):
     @admin.display(description=_("stale"), boolean=True)
     def stale(self, domain: Domain) -> bool:
         return domain.stale
+
+
+@admin.register(History)
+class HistoryAdmin(ReadOnlyAdmin):
+    """The rows of the charts, written by the roll-up alone; what is packed in them is in the API."""
+
+    list_display = ["kind", "seconds", "block", "start"]
+    list_filter = ["kind", "seconds"]
+    date_hierarchy = "start"

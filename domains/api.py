@@ -17,13 +17,16 @@ from access.permissions import IsAdministrator
 
 from . import services
 from .filters import DomainFilter
+from .metrics import MetricsMixin
 from .models import Domain, DomainQuerySet
 from .serializers import DomainDetailSerializer, DomainSerializer
 
 WHICH = ("live", "inactive")
 
 
-class DomainViewSet(mixins.ListModelMixin, mixins.RetrieveModelMixin, viewsets.GenericViewSet[Domain]):
+class DomainViewSet(
+    mixins.ListModelMixin, mixins.RetrieveModelMixin, MetricsMixin, viewsets.GenericViewSet[Domain]
+):
     """The virtual machines of all hosts, as last reported. Only `xml` and `screenshot` wait for the host."""
 
     permission_classes = [IsAdministrator]

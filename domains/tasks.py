@@ -1,9 +1,14 @@
+import logging
+
 from celery import shared_task
+from redis.exceptions import RedisError
 
 from hosts.errors import AgentError
 
 from . import services
 from .models import Domain
+
+logger = logging.getLogger(__name__)
 
 
 @shared_task
@@ -16,3 +21,12 @@ def refresh_details(domain_id: int) -> None:
         services.refresh_details(domain)
     except AgentError:
         return
+
+
+@shared_task
+def roll_up() -> None:
+    """Write what the rings hold into history. Without Redis there is nothing; the next minute tries."""
+    try:
+        services.roll_up()
+    except (RedisError, OSError) as error:
+        logger.warning("Nothing is rolled up now: %s", error)

@@ -14,5 +14,6 @@ app.conf.beat_schedule = {
     # A beat that no worker took in time says nothing any more.
     "heartbeat": {"task": "virshmanager.tasks.heartbeat", "schedule": 5.0, "options": {"expires": 5}},
     "statuses": {"task": "hosts.tasks.publish_statuses", "schedule": 5.0, "options": {"expires": 5}},
+    "history": {"task": "domains.tasks.roll_up", "schedule": 60.0, "options": {"expires": 60}},
     "crawls": {"task": "discovery.tasks.dispatch", "schedule": 5.0, "options": {"expires": 5}},
 }

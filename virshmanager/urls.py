@@ -6,6 +6,8 @@ from django.urls import include, path
 from django.views.generic import RedirectView
 from drf_spectacular.views import SpectacularAPIView, SpectacularSwaggerSplitView
 
+from domains.metrics import HostMetricsView
+
 from . import health, metrics, pages
 from .api import SummaryView, router
 
@@ -25,6 +27,7 @@ urlpatterns = [
         name="api-docs",
     ),
     path("api/summary/", SummaryView.as_view(), name="summary"),
+    path("api/hosts/<int:pk>/metrics/", HostMetricsView.as_view(), name="host-metrics"),
     path("api/", include(router.urls)),
     # The admin has no login of its own.
     path("admin/login/", to_login, name="admin-login"),

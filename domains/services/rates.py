@@ -1,5 +1,7 @@
 """From counters to rates: pure. A counter that went back was reset, and what cannot be told is a gap."""
 
+import math
+from collections.abc import Sequence
 from typing import Final
 
 from ..samples import NOT_A_NUMBER, UNKNOWN, Counters, HostCounters, Sample
@@ -65,3 +67,10 @@ def _rate(before: int, after: int, seconds: float) -> float:
         return NOT_A_NUMBER
     rate = (after - before) / seconds
     return rate if rate <= HIGHEST_RATE else NOT_A_NUMBER
+
+
+def mean(values: Sequence[tuple[float, ...]]) -> tuple[float, ...]:
+    """Return the mean of each column, of the last one the highest; what is not a number does not count."""
+    columns = [[value for value in column if not math.isnan(value)] for column in zip(*values, strict=True)]
+    means = [sum(column) / len(column) if column else NOT_A_NUMBER for column in columns[:-1]]
+    return (*means, max(columns[-1], default=NOT_A_NUMBER))
