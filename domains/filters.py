@@ -1,15 +1,13 @@
-import json
+from typing import cast
 
-from django.db import connection
-from django.db.models import QuerySet, TextField, Value
-from django.db.models.functions import Cast, StrIndex
+from django.db.models import QuerySet
 from django_filters.rest_framework import BooleanFilter, CharFilter, ModelChoiceFilter, MultipleChoiceFilter
 
 from access.searching import SearchFilterSet
 from hosts.models import Host
 
 from .choices import DomainState
-from .models import Domain
+from .models import Domain, DomainQuerySet
 
 
 class DomainFilter(SearchFilterSet):
@@ -25,9 +23,4 @@ class DomainFilter(SearchFilterSet):
     tag = CharFilter(method="tagged", max_length=64)
 
     def tagged(self, queryset: QuerySet[Domain], name: str, value: str) -> QuerySet[Domain]:  # noqa: ARG002 -- a filter
-        if connection.features.supports_json_field_contains:
-            return queryset.filter(tags__contains=[value])
-        # SQLite keeps the list as text, and cannot look into it: the tag is found with its quotes.
-        return queryset.annotate(tag_at=StrIndex(Cast("tags", TextField()), Value(json.dumps(value)))).filter(
-            tag_at__gt=0
-        )
+        return cast("DomainQuerySet", queryset).tagged(value)

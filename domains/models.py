@@ -1,10 +1,12 @@
 """The mirror of every host's domains: what was last reported, and when."""
 
+import json
 from datetime import datetime
 from typing import Self
 
-from django.db import models
-from django.db.models import Case, QuerySet, Value, When
+from django.db import connection, models
+from django.db.models import Case, QuerySet, TextField, Value, When
+from django.db.models.functions import Cast, StrIndex
 from django.utils import timezone
 
 from hosts.choices import Status
@@ -26,6 +28,13 @@ class DomainQuerySet(QuerySet["Domain"]):
 
     def present(self) -> Self:
         return self.filter(missing_since__isnull=True)
+
+    def tagged(self, tag: str) -> Self:
+        if connection.features.supports_json_field_contains:
+            return self.filter(tags__contains=[tag])
+        # SQLite keeps the list as text, and cannot look into it: the tag is found with its quotes.
+        place = StrIndex(Cast("tags", TextField()), Value(json.dumps(tag)))
+        return self.annotate(tag_at=place).filter(tag_at__gt=0)
 
 
 class Domain(models.Model):

@@ -6,6 +6,8 @@ from rest_framework import serializers
 
 from hosts.models import Host
 
+from . import services
+from .choices import ConsoleKind
 from .models import Domain
 
 
@@ -54,8 +56,8 @@ class DomainSerializer(serializers.ModelSerializer[Domain]):
         )
         return text
 
-    def get_actions(self, domain: Domain) -> list[str]:  # noqa: ARG002 -- there are no verbs yet
-        return []
+    def get_actions(self, domain: Domain) -> list[str]:
+        return services.actions_of(domain)
 
 
 class DiskSerializer(serializers.Serializer[dict[str, Any]]):
@@ -93,3 +95,17 @@ class DomainDetailSerializer(DomainSerializer):
     class Meta(DomainSerializer.Meta):
         fields = [*DomainSerializer.Meta.fields, "disks", "interfaces", "graphics", "details_at"]
         read_only_fields = fields
+
+
+class ConsoleWishSerializer(serializers.Serializer[dict[str, str]]):
+    """Which console is wished for."""
+
+    kind = serializers.ChoiceField(choices=ConsoleKind.choices)
+
+
+class ConsoleTicketSerializer(serializers.Serializer[dict[str, Any]]):
+    """See ConsoleTicket: good for one console, by the same login, within `expires_in` seconds."""
+
+    ticket = serializers.CharField(read_only=True)
+    expires_in = serializers.IntegerField(read_only=True)
+    url = serializers.CharField(read_only=True)

@@ -85,6 +85,7 @@ SENTENCES: Final[dict[str, str | Promise]] = {
     "wrong_identity": _("Who answers at its address cannot prove to be this host."),
     "certificate_expired": _("Its certificate is not valid at this time. Check its clock and this server's."),
     "bad_answer": _("It answered something that no daemon of ours should: %(detail)s"),
+    "bad_events": _("Its events are not followed, it is probed instead, since it told: %(detail)s"),
     "libvirt_down": _("Its libvirt does not answer: %(detail)s"),
     "host_problem": _("It answered: %(detail)s"),
     # Operations.
@@ -103,6 +104,7 @@ SENTENCES: Final[dict[str, str | Promise]] = {
         "target before you ask again."
     ),
     "stopped_by_failure": _("One before it did not succeed, so it was not begun."),
+    "not_begun": _("Its turn did not come in time, so it was not begun."),
     "not_all_succeeded": _("%(failed)s of %(total)s did not succeed."),
 }
 

@@ -1,29 +1,43 @@
 """The mirror of the hosts' domains, and what is asked of one domain."""
 
+from .acting import act, actions_of, define, forget
+from .bulk import LONGEST_STAGGER, MOST_DOMAINS, Plan, Selector, bulk, plan
 from .consoles import admit_to_console, may_use_consoles, offer_console
 from .details import refresh_details, screenshot, wish_details, xml
 from .difference import Difference, diff
 from .history import MAX_POINTS, Line, Window, measured, series_of
-from .mirror import count_domains, mirror
+from .mirror import Report, count_domains, mirror, report
 from .rolling import roll_up
 from .sampling import look, record_stats, stats_period
 from .sparklines import sparklines
 
 __all__ = [
+    "LONGEST_STAGGER",
     "MAX_POINTS",
+    "MOST_DOMAINS",
     "Difference",
     "Line",
+    "Plan",
+    "Report",
+    "Selector",
     "Window",
+    "act",
+    "actions_of",
     "admit_to_console",
+    "bulk",
     "count_domains",
+    "define",
     "diff",
+    "forget",
     "look",
     "may_use_consoles",
     "measured",
     "mirror",
     "offer_console",
+    "plan",
     "record_stats",
     "refresh_details",
+    "report",
     "roll_up",
     "screenshot",
     "series_of",

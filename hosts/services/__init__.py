@@ -4,26 +4,66 @@ from .adding import add_by_hand
 from .decisions import approve, deny, forget, retire, wake
 from .join_keys import create_join_key, revoke_join_key
 from .meeting import Meeting, meet
+from .operations import (
+    Target,
+    accept,
+    accept_bulk,
+    cancel,
+    carry,
+    carry_host,
+    replayed,
+    settle,
+    settle_report,
+    sweep,
+    wait_for,
+)
 from .probing import ProbeOutcome, probe
 from .quarantine import note_stranger
 from .refreshing import RefreshOutcome, refresh
 from .statuses import publish_statuses
+from .watching import (
+    Followable,
+    follow,
+    followable_hosts,
+    note_alive,
+    note_bad_events,
+    note_libvirt_down,
+    still_followed,
+)
 
 __all__ = [
+    "Followable",
     "Meeting",
     "ProbeOutcome",
     "RefreshOutcome",
+    "Target",
+    "accept",
+    "accept_bulk",
     "add_by_hand",
     "approve",
+    "cancel",
+    "carry",
+    "carry_host",
     "create_join_key",
     "deny",
+    "follow",
+    "followable_hosts",
     "forget",
     "meet",
+    "note_alive",
+    "note_bad_events",
+    "note_libvirt_down",
     "note_stranger",
     "probe",
     "publish_statuses",
     "refresh",
+    "replayed",
     "retire",
     "revoke_join_key",
+    "settle",
+    "settle_report",
+    "still_followed",
+    "sweep",
+    "wait_for",
     "wake",
 ]

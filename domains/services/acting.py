@@ -1,0 +1,150 @@
+"""Verbs on domains: judged by the last known state, and accepted as operations. No host is asked here."""
+
+import hashlib
+import json
+from collections.abc import Mapping
+from datetime import timedelta
+from typing import Any, Final
+
+from django.contrib.auth.models import User
+from django.utils.translation import gettext as _
+
+from hosts.choices import TargetType, Trust
+from hosts.models import Host, Operation
+from hosts.services import accept, replayed
+
+from ..choices import DomainState
+from ..errors import DomainError, DomainMissing, DomainPresent, HostNotOwned, WrongState
+from ..models import Domain
+from ..verbs import VERBS, Verb, allows
+
+DEFINE_DEADLINE: Final = timedelta(seconds=60)
+
+
+def act(
+    domain: Domain,
+    verb: str,
+    *,
+    args: Mapping[str, Any] | None = None,
+    actor: User,
+    key: str = "",
+    here: bool = False,
+) -> Operation:
+    """Accept a verb of VERBS for a domain; workers carry it out, unless the caller will wait (`here`).
+
+    The same Idempotency-Key and arguments give the first operation again, whatever the domain's state is now.
+    That its host is silent is no refusal: the operation is sent as soon as it is back.
+
+    Raises:
+        WrongState: when its last known state does not allow that.
+        DomainMissing, HostNotOwned: when there is nobody to be asked.
+        KeyReused: when the key was used for something else.
+    """
+    asked = dict(args or {})
+    fingerprint = fingerprint_of(verb, [domain.pk, asked])
+    first = replayed(actor, key, fingerprint)
+    if first is not None:
+        return first
+    judge(domain, VERBS[verb])
+    return accept(
+        host=domain.host,
+        target_type=TargetType.DOMAIN,
+        target_id=domain.pk,
+        target_uuid=domain.uuid,
+        target_name=domain.name,
+        verb=verb,
+        args=asked,
+        deadline=timedelta(seconds=VERBS[verb].deadline),
+        actor=actor,
+        key=key,
+        fingerprint=fingerprint,
+        here=here,
+    )
+
+
+def define(host: Host, *, xml: str, actor: User, key: str = "", here: bool = False) -> Operation:
+    """Accept the definition of a domain on a host. Its daemon judges the XML.
+
+    Raises:
+        HostNotOwned: when the host is not asked.
+        KeyReused: when the key was used for something else.
+    """
+    args = {"xml": xml}
+    fingerprint = fingerprint_of("define", [host.pk, args])
+    first = replayed(actor, key, fingerprint)
+    if first is not None:
+        return first
+    if host.trust != Trust.OWNED:
+        raise HostNotOwned
+    return accept(
+        host=host,
+        target_type=TargetType.HOST,
+        target_id=host.pk,
+        target_uuid=host.uuid,
+        target_name=str(host),
+        verb="define",
+        args=args,
+        deadline=DEFINE_DEADLINE,
+        actor=actor,
+        key=key,
+        fingerprint=fingerprint,
+        here=here,
+    )
+
+
+def forget(domain: Domain) -> None:
+    """Delete the row of a domain that its host does not list any more. Nothing on the hypervisor changes.
+
+    Raises:
+        DomainPresent: when it is listed.
+    """
+    if not Domain.objects.filter(pk=domain.pk, missing_since__isnull=False).delete()[0]:
+        raise DomainPresent
+
+
+def actions_of(domain: Domain) -> list[str]:
+    """The verbs that may be used on a domain now, in the order of VERBS."""
+    if domain.missing_since or domain.host.trust != Trust.OWNED:
+        return []
+    return [name for name, verb in VERBS.items() if _allows(domain, verb)]
+
+
+def judge(domain: Domain, verb: Verb) -> None:
+    """Raise DomainError when the verb cannot be used on the domain now."""
+    if domain.host.trust != Trust.OWNED:
+        raise HostNotOwned
+    if domain.missing_since:
+        raise DomainMissing
+    if not _allows(domain, verb):
+        raise _wrong_state(domain, verb)
+
+
+def fingerprint_of(verb: str, asked: object) -> str:
+    """SHA-256 of what is asked: two requests with one key are the same if this is."""
+    return hashlib.sha256(json.dumps([verb, asked], sort_keys=True).encode()).hexdigest()
+
+
+def _allows(domain: Domain, verb: Verb) -> bool:
+    return allows(
+        verb,
+        state=domain.state,
+        persistent=domain.persistent,
+        has_managed_save=domain.has_managed_save,
+    )
+
+
+def _wrong_state(domain: Domain, verb: Verb) -> DomainError:
+    """A refusal that says what the domain is, and what is possible instead."""
+    values = {
+        "name": domain.name,
+        "state": DomainState(domain.state).label.lower(),
+        "verb": verb.label,
+        "possible": ", ".join(str(VERBS[name].label) for name in actions_of(domain)),
+    }
+    if domain.state not in verb.states:
+        why = _("“%(name)s” is %(state)s, so “%(verb)s” is not possible now.")
+    elif verb.persistent and not domain.persistent:
+        why = _("“%(name)s” is transient: it has no definition on its host, which “%(verb)s” needs.")
+    else:
+        why = _("“%(name)s” has no saved state, which “%(verb)s” needs.")
+    return WrongState(f"{why} {_('Possible: %(possible)s.')}" % values, actions_of(domain))

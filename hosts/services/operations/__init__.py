@@ -1,0 +1,27 @@
+"""Operations: changes that are rows before they are sent, and get exactly one verdict each.
+
+`accept` stores one, `carry` brings it to its daemon, `settle` writes down what the daemon says, and `sweep`
+sees to it that none is forgotten.
+"""
+
+from .accepting import accept, replayed
+from .bulk import Target, accept_bulk
+from .cancelling import cancel
+from .carrying import carry, carry_host
+from .settling import settle, settle_report
+from .sweeping import sweep
+from .waiting import wait_for
+
+__all__ = [
+    "Target",
+    "accept",
+    "accept_bulk",
+    "cancel",
+    "carry",
+    "carry_host",
+    "replayed",
+    "settle",
+    "settle_report",
+    "sweep",
+    "wait_for",
+]

@@ -1,0 +1,121 @@
+"""Accepting an operation: its row is committed before anything is sent."""
+
+import logging
+from datetime import timedelta
+from functools import partial
+from typing import Any
+from uuid import UUID
+
+from celery import current_app
+from django.contrib.auth.models import User
+from django.db import IntegrityError, transaction
+from django.utils import timezone
+from kombu.exceptions import OperationalError as BrokerError
+from redis.exceptions import RedisError
+
+from ...choices import OperationState, TargetType
+from ...errors import KeyReused
+from ...models import Host, Operation, OperationEvent
+from .moves import announce
+
+logger = logging.getLogger(__name__)
+
+CARRY_TASK = "hosts.tasks.carry_host"
+# A task that no worker took in time is repeated by the sweep.
+TASK_EXPIRES_SECONDS = 10
+
+
+def accept(
+    *,
+    host: Host,
+    target_type: TargetType,
+    target_id: int,
+    target_uuid: UUID,
+    target_name: str,
+    verb: str,
+    args: dict[str, Any],
+    deadline: timedelta,
+    actor: User,
+    key: str = "",
+    fingerprint: str = "",
+    precondition: dict[str, Any] | None = None,
+    here: bool = False,
+) -> Operation:
+    """Store an operation; workers then carry it, unless the caller will (`here`). No host is asked for that.
+
+    `key` is the caller's Idempotency-Key: with the same `fingerprint` the first operation is returned again,
+    in its present state. Callers ask `replayed` before they judge the target; of two requests at once that
+    both find nothing there, the second gets the first one's operation here.
+
+    Raises:
+        KeyReused: when the key was used for something else.
+    """
+    now = timezone.now()
+    operation = Operation(
+        **described(actor=actor, key=key, fingerprint=fingerprint),
+        host=host,
+        host_name=str(host),
+        target_type=target_type,
+        target_id=target_id,
+        target_uuid=target_uuid,
+        target_name=target_name,
+        verb=verb,
+        args=args,
+        precondition=precondition or {},
+        created_at=now,
+        due_at=now,
+        deadline=now + deadline,
+    )
+    if not store(operation):
+        return replayed(actor, key, fingerprint) or operation
+    if not here:
+        transaction.on_commit(partial(wake_carrier, host.pk))
+    return operation
+
+
+def described(*, actor: User, key: str, fingerprint: str) -> dict[str, Any]:
+    """The fields of who asks for what."""
+    return {
+        "actor": actor,
+        "actor_name": actor.get_username(),
+        "idempotency_key": key or None,
+        "fingerprint": fingerprint,
+    }
+
+
+def store(operation: Operation) -> bool:
+    """Insert an operation with the first line of its timeline; False when its key is taken."""
+    try:
+        with transaction.atomic():
+            operation.save(force_insert=True)
+            OperationEvent.objects.create(
+                operation=operation, at=operation.created_at, state=OperationState.ACCEPTED
+            )
+            announce([operation])
+    except IntegrityError:
+        if operation.idempotency_key is None:
+            raise
+        return False
+    return True
+
+
+def replayed(actor: User, key: str, fingerprint: str) -> Operation | None:
+    """Return the operation that `actor` asked for with this key before; None of an empty or a new key.
+
+    Raises:
+        KeyReused: when the key was used for something else.
+    """
+    if not key:
+        return None
+    found = Operation.objects.filter(actor=actor, idempotency_key=key).first()
+    if found is not None and found.fingerprint != fingerprint:
+        raise KeyReused
+    return found
+
+
+def wake_carrier(host_id: int) -> None:
+    """Have a worker carry what is due of a host. Redis may wake, never remember: the sweep asks again."""
+    try:
+        current_app.send_task(CARRY_TASK, args=[host_id], expires=TASK_EXPIRES_SECONDS, retry=False)
+    except (BrokerError, RedisError, OSError) as error:
+        logger.warning("No worker was woken for the operations of host %s: %s", host_id, error)

@@ -1,0 +1,95 @@
+"""How an operation moves: forward only. Each move is a line of its timeline, told to whoever looks at it."""
+
+import logging
+from collections.abc import Collection, Iterable, Mapping
+from datetime import UTC, datetime
+from functools import partial
+from typing import Any, Final
+
+from django.db import transaction
+from django.db.models import Case, F, Q, Value, When
+from django.db.models.functions import Coalesce
+from django.utils import timezone
+from django_redis import get_redis_connection
+from redis.exceptions import RedisError
+
+from ...choices import OPEN_STATES, OperationState, TargetType
+from ...live import FLEET, OPERATIONS, News, publish_all
+from ...models import Operation, OperationEvent
+
+logger = logging.getLogger(__name__)
+
+S = OperationState
+# `due_at` of what nobody has to look at any more, or not yet.
+NEVER: Final = datetime(9000, 1, 1, tzinfo=UTC)
+BEFORE: Final[Mapping[str, Collection[str]]] = {
+    S.SENT: (S.ACCEPTED,),
+    S.RUNNING: (S.ACCEPTED, S.SENT),
+    **{verdict: OPEN_STATES for verdict in S if verdict not in OPEN_STATES},
+}
+# What it says of an operation that it reached this state: libvirt was asked.
+STARTED: Final = frozenset({S.RUNNING, S.SUCCEEDED})
+
+
+def move(
+    operation: Operation,
+    state: OperationState,
+    *,
+    detail: str = "",
+    where: Q = Q(),  # noqa: B008 -- Q() is never changed
+    **fields: Any,
+) -> bool:
+    """Move an operation on, if it is not as far already and is as `where` says; return whether it moved.
+
+    Of two that settle one operation at once, the one whose update counts has it. Further `fields` are set
+    with the state; `problem` and `result` belong to verdicts.
+    """
+    now = timezone.now()
+    values: dict[str, Any] = {"state": state, **fields}
+    if state in STARTED:
+        values["started_at"] = Coalesce(F("started_at"), now)
+    if state not in OPEN_STATES:
+        values |= {"finished_at": now, "due_at": _to_acknowledge(now, fields)}
+    with transaction.atomic():
+        rows = Operation.objects.filter(where, pk=operation.pk, state__in=BEFORE[state])
+        if not rows.update(**values):
+            return False
+        OperationEvent.objects.create(operation=operation, at=now, state=state, detail=detail)
+        announce([operation])
+    return True
+
+
+def _to_acknowledge(now: datetime, fields: Mapping[str, Any]) -> Any:
+    """When to tell the daemon that its verdict is stored; one that never had it has nothing to forget."""
+    if "sent_at" in fields and fields["sent_at"] is None:
+        return NEVER
+    return Case(When(sent_at__isnull=True, then=Value(NEVER)), default=Value(now))
+
+
+def announce(operations: Iterable[Operation]) -> None:
+    """Tell every page that shows the operations or their targets, and whoever waits for them."""
+    news = [News("operation.changed", str(operation.pk), _groups(operation)) for operation in operations]
+    publish_all(news)
+    transaction.on_commit(partial(_wake, [item.id for item in news]))
+
+
+def _groups(operation: Operation) -> tuple[str, ...]:
+    host = [f"host.{operation.host_id}"] if operation.host_id else []
+    domain = [f"domain.{operation.target_id}"] if operation.target_type == TargetType.DOMAIN else []
+    return (FLEET, OPERATIONS, *host, *domain)
+
+
+def channel_of(operation_id: object) -> str:
+    """The Redis channel on which waiting requests are woken."""
+    return f"virshmanager:operation:{operation_id}"
+
+
+def _wake(ids: Collection[object]) -> None:
+    try:
+        with get_redis_connection().pipeline(transaction=False) as pipeline:
+            for operation_id in ids:
+                pipeline.publish(channel_of(operation_id), b"")
+            pipeline.execute()
+    except (RedisError, OSError) as error:
+        # Whoever waits looks by itself every second.
+        logger.warning("Nobody was woken for %s operations: %s", len(ids), error)
