@@ -67,7 +67,7 @@ def measured(kind: Kind, pk: int, host_id: int, window: Window) -> Line:
     two queries and one round trip to Redis for each ring. Raises RedisError.
     """
     now = time.time()
-    best = _best(now - window.since)
+    best = _best(now - window.since, window.step or FINE.period)
     if best is FINE and window.until >= now - NOW_SECONDS:
         look(host_id)
     period = best.period if isinstance(best, Ring) else best.seconds
@@ -79,10 +79,10 @@ def measured(kind: Kind, pk: int, host_id: int, window: Window) -> Line:
     return Line(step, _with_gaps(_at_steps(points, step), step))
 
 
-def _best(age: float) -> Ring | Resolution:
-    """The finest source that reaches back so many seconds."""
+def _best(age: float, step: int) -> Ring | Resolution:
+    """The finest source that reaches back so many seconds; what 30 seconds tell needs none of 2."""
     for source in reversed(_SOURCES):
-        if age <= source.reach * REACH_SLACK:
+        if age <= source.reach * REACH_SLACK and (source is not FINE or step < COARSE.period):
             return source
     return HOURS
 

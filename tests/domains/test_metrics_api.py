@@ -139,6 +139,7 @@ def test_who_looks_at_the_last_minutes_has_it_measured_often(
         api.get(path)
         api.get(path, {"from": clock.now - 86400})
         api.get(path, {"from": clock.now - 4000, "to": clock.now - 3800})
+        api.get(path, {"from": clock.now - 300, "step": 30})
         assert stats_period([row.host_id]) == {row.host_id: 30}
         api.get(path, {"from": clock.now - 300})
         assert stats_period([row.host_id]) == {row.host_id: 2}
