@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 
 from virshmanagerd import certificates, files, identity, tls
 from virshmanagerd.attempts import Attempts
+from virshmanagerd.consoles import Consoles
 from virshmanagerd.joinkey import JoinFile, JoinKey
 from virshmanagerd.ownership import Enrolment, Owner, Ownership, OwnershipError
 
@@ -52,6 +53,7 @@ class Daemon:
         """
         self.config = config
         self.driver = driver
+        self.consoles = Consoles(driver)
         self.attempts = Attempts(ENROL_BURST, ENROL_EVERY)
         self._lock = threading.RLock()
         self._key_file = config.state_dir / identity.KEY

@@ -8,7 +8,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from virshmanagerd.daemon import Daemon
-from virshmanagerd.handlers import domains, enrol, host, stats, wellknown
+from virshmanagerd.handlers import consoles, domains, enrol, host, stats, wellknown
 from virshmanagerd.streams import Stream
 from virshmanagerd.web import Problem, Request, Response
 
@@ -54,6 +54,8 @@ ROUTES: tuple[Route, ...] = (
     Route("GET", "/v1/domains/{uuid}", domains.get_domain, Access.OWNER),
     Route("GET", "/v1/domains/{uuid}/xml", domains.get_xml, Access.OWNER),
     Route("GET", "/v1/domains/{uuid}/screenshot", domains.get_screenshot, Access.OWNER),
+    Route("GET", "/v1/domains/{uuid}/console/serial", consoles.open_serial, Access.OWNER, stream=True),
+    Route("GET", "/v1/domains/{uuid}/console/vnc", consoles.open_vnc, Access.OWNER, stream=True),
     Route("GET", "/v1/stats", stats.get_stats, Access.OWNER),
 )
 

@@ -199,7 +199,6 @@ class Driver:
         """
         name = canonical(uuid)
         alias = self._ask(partial(consoles.serial_alias, uuid=name), self._limits.read)
-        session = self._link.session()
         console = SerialConsole(listener, partial(self._runs, name))
         work = partial(console.open, self._uri, name, alias, take=take)
         try:
@@ -207,8 +206,8 @@ class Driver:
         except CallLost:
             console.close()
             raise
-        except libvirt.libvirtError as error:
-            raise self._meaning(session, error) from None
+        except libvirt.libvirtError as error:  # of a connection of its own, which says nothing of the others
+            raise from_code(error.get_error_code(), error.get_error_message() or str(error)) from None
         return console
 
     def open_vnc(self, uuid: str) -> socket.socket:
@@ -216,7 +215,17 @@ class Driver:
 
         Raises NoSuchDomain, WrongState, NoVncDevice, LibvirtDown, QueueFull, HypervisorBusy.
         """
-        return self._ask(partial(consoles.open_vnc, uuid=canonical(uuid)), self._limits.read)
+        index = self._ask(partial(consoles.vnc_index, uuid=canonical(uuid)), self._limits.read)
+        # As for a change libvirt waits, up to 30 s, while the domain is just being saved.
+        link, session = self._lines.link(Line.WRITE), self._lines.session(Line.WRITE)
+        work = partial(consoles.open_vnc, session, uuid=canonical(uuid), index=index)
+        try:
+            return self._changes.run(work, self._limits.write)
+        except CallLost:
+            link.renew(session)
+            raise
+        except libvirt.libvirtError as error:
+            raise self._meaning(link, session, error) from None
 
     def find_end(self, uuid: str, tell: Callable[[End], None]) -> None:
         """Find out why a console of the domain ended, and tell it on another thread."""

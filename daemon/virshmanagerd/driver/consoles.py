@@ -30,6 +30,7 @@ from virshmanagerd.driver.single import is_active
 from virshmanagerd.errors import (
     ConsoleBusy,
     DriverError,
+    LibvirtDown,
     NoSerialDevice,
     NoSuchDomain,
     NoVncDevice,
@@ -110,12 +111,8 @@ def _running(session: Session, uuid: str) -> Element:
     return domainxml.parse(handle.XMLDesc(0))
 
 
-def open_vnc(session: Session, uuid: str) -> socket.socket:
-    """A new connection to the domain's VNC display, which asks for no password.
-
-    Raises NoVncDevice, or WrongState for a domain that is off.
-    """
-    index = vnc_index(session, uuid)
+def open_vnc(session: Session, uuid: str, index: int) -> socket.socket:
+    """A new connection to one of the domain's displays, which asks for no password."""
     handle = session.connection.lookupByUUIDString(uuid)
     opened = socket.socket(fileno=handle.openGraphicsFD(index, libvirt.VIR_DOMAIN_OPEN_GRAPHICS_SKIPAUTH))
     opened.setblocking(False)
@@ -171,9 +168,9 @@ class SerialConsole:
     def open(self, uri: str, uuid: str, alias: str | None, *, take: bool) -> None:
         """Open it. Blocks without limit. With ``take`` whoever has it loses it, where libvirt can do that.
 
-        Raises ConsoleBusy, libvirt.libvirtError.
+        Raises ConsoleBusy, LibvirtDown, libvirt.libvirtError.
         """
-        connection = libvirt.open(uri)
+        connection = _connect(uri)
         stream = connection.newStream(libvirt.VIR_STREAM_NONBLOCK)
         try:
             with contextlib.suppress(libvirt.libvirtError):  # a driver without a line that could break
@@ -269,6 +266,13 @@ class SerialConsole:
             stream, self._stream = self._stream, None
         if connection is not None and stream is not None:
             _release(connection, stream)
+
+
+def _connect(uri: str) -> libvirt.virConnect:
+    try:
+        return libvirt.open(uri)
+    except libvirt.libvirtError as error:
+        raise LibvirtDown(error.get_error_message() or str(error)) from None
 
 
 def _open(domain: libvirt.virDomain, alias: str | None, stream: libvirt.virStream, *, take: bool) -> None:

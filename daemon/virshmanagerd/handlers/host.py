@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from virshmanagerd.daemon import Daemon
 
 API: Final = ("1",)
-FEATURES: Final = ("screenshot", "stats")
+FEATURES: Final = ("console", "screenshot", "stats")
 
 
 def get_host(daemon: Daemon, _request: Request) -> Response:
