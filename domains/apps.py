@@ -8,15 +8,23 @@ class DomainsConfig(AppConfig):
 
     def ready(self) -> None:
         from hosts import siblings
-        from hosts.signals import listing_received
+        from hosts.signals import domain_gone, domain_reported, listing_received
 
         from . import services
 
         siblings.register_domain_counts(services.count_domains)
         listing_received.connect(_mirror, dispatch_uid="domains.mirror")
+        domain_reported.connect(_report, dispatch_uid="domains.report")
+        domain_gone.connect(_report, dispatch_uid="domains.gone")
 
 
-def _mirror(sender: object, *, host: Any, domains: Any, **_: object) -> None:  # noqa: ARG001 -- a receiver
+def _mirror(sender: object, *, host: Any, domains: Any, asked_at: Any = None, **_: object) -> None:  # noqa: ARG001 -- a receiver
     from . import services
 
-    services.mirror(host, domains)
+    services.mirror(host, domains, as_of=asked_at)
+
+
+def _report(sender: object, *, host: Any, domains: Any = (), uuids: Any = (), **_: object) -> None:  # noqa: ARG001 -- a receiver
+    from . import services
+
+    services.report([services.Report(host.pk, domains, uuids)])

@@ -2,7 +2,8 @@
 
 from django.dispatch import Signal
 
-# A host reported its domains. Sent in a transaction, with `host: Host` and `domains: list[DomainFacts]`.
+# A host reported its domains. Sent in a transaction, with `host: Host`, `domains: list[DomainFacts]` and
+# `asked_at: datetime`: what was learned of a domain since then is newer.
 listing_received = Signal()
 
 # A host reported single domains, out of turn. Sent in a transaction, with `host: Host` and

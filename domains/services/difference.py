@@ -1,6 +1,6 @@
-"""What a listing changes in the mirror: pure, so that it can be tried on anything."""
+"""What a report changes in the mirror: pure, so that it can be tried on anything."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from operator import itemgetter
 from typing import Any, Final, NamedTuple
 from uuid import UUID
@@ -36,11 +36,13 @@ class Known(NamedTuple):
 
 class Difference(NamedTuple):
     """`appeared`: reports of unknown domains. `changed`: known rows, missing ones that came back among
-    them, with the report that differs. `vanished`: present rows that are not reported. Rows by key."""
+    them, with the report that differs. `vanished`: present rows that are not reported. `removed`: rows of
+    domains that the host said to be gone. Rows by key."""
 
     appeared: list[DomainFacts]
     changed: list[tuple[int, DomainFacts]]
     vanished: list[int]
+    removed: list[int]
 
 
 def diff(known: Mapping[UUID, Known], reported: Iterable[DomainFacts]) -> Difference:
@@ -54,7 +56,19 @@ def diff(known: Mapping[UUID, Known], reported: Iterable[DomainFacts]) -> Differ
             if uuid in reports and (row.missing or row.facts != _told(reports[uuid]))
         ],
         vanished=[row.pk for uuid, row in known.items() if uuid not in reports and not row.missing],
+        removed=[],
     )
+
+
+def diff_of_some(
+    known: Mapping[UUID, Known], reported: Iterable[DomainFacts], gone: Collection[UUID]
+) -> Difference:
+    """As `diff`, when a host reports some of its domains and says of others that they are gone."""
+    reports = [facts for facts in reported if facts["uuid"] not in gone]
+    named = {facts["uuid"] for facts in reports}
+    some = {uuid: row for uuid, row in known.items() if uuid in named}
+    removed = [row.pk for uuid, row in known.items() if uuid in gone]
+    return diff(some, reports)._replace(removed=removed)
 
 
 def fields_of(facts: DomainFacts) -> dict[str, Any]:

@@ -1,69 +1,132 @@
-"""Writing a host's listing into the mirror: the difference, and nothing else."""
+"""Writing what hosts tell of their domains into the mirror: the difference, and nothing else."""
 
-from collections.abc import Collection, Sequence
+from collections import defaultdict
+from collections.abc import Collection, Mapping, Sequence
+from datetime import datetime
+from typing import NamedTuple
 from uuid import UUID
 
 from django.db import transaction
-from django.db.models import Count
+from django.db.models import Count, QuerySet
 from django.utils import timezone
 
-from hosts.live import FLEET, News, publish, publish_all
+from hosts.live import FLEET, News, publish_all
 from hosts.models import Host
 from hosts.payloads import DomainFacts
 
 from ..choices import DomainState
 from ..models import Domain
-from .difference import FACTS, Difference, Known, diff, fields_of
+from .difference import FACTS, Difference, Known, diff, diff_of_some, fields_of
 
 ROWS_PER_STATEMENT = 500
+# Of more rows that change at once a page hears as of a whole list: it would fetch that anyway.
+MANY_ROWS = 50
 
 
-def mirror(host: Host, domains: Sequence[DomainFacts]) -> Difference:
+class Report(NamedTuple):
+    """What a host told of some of its domains; `gone` are those that it has no more."""
+
+    host_id: int
+    domains: Sequence[DomainFacts]
+    gone: Collection[UUID] = ()
+
+
+def mirror(host: Host, domains: Sequence[DomainFacts], *, as_of: datetime | None = None) -> Difference:
     """Make the mirror of `host` say what the host reported, in one transaction.
 
     A listing that changes nothing writes nothing. A persistent domain that is not reported any more is marked
-    (`missing_since`), since absence is not deletion; a transient one has ended, and goes.
+    (`missing_since`), since absence is not deletion; a transient one has ended, and goes. What was written
+    after `as_of`, when the host was asked, is newer than its answer, and stays.
     """
     with transaction.atomic():
-        difference = diff(_known(host), domains)
-        _write(host, difference)
-        _tell(host, difference)
+        rows = Domain.objects.filter(host=host)
+        known = _known(rows).get(host.pk, {})
+        newer = set(_written_after(rows, as_of)) if as_of else set()
+        difference = diff(
+            {uuid: row for uuid, row in known.items() if uuid not in newer},
+            [facts for facts in domains if facts["uuid"] not in newer],
+        )
+        _apply({host.pk: difference})
     return difference
 
 
-def _known(host: Host) -> dict[UUID, Known]:
+def report(reports: Collection[Report]) -> None:
+    """Write what hosts told of single domains, at most once each; what they do not name stays as it is.
+
+    One transaction, and a number of queries that does not depend on how many they are. A domain that is gone
+    leaves no row: its host said so.
+    """
+    named = {facts["uuid"] for told in reports for facts in told.domains}
+    named.update(uuid for told in reports for uuid in told.gone)
+    if not named:
+        return
+    with transaction.atomic():
+        known = _known(Domain.objects.filter(host_id__in={told.host_id for told in reports}, uuid__in=named))
+        _apply(
+            {
+                told.host_id: diff_of_some(known.get(told.host_id, {}), told.domains, told.gone)
+                for told in reports
+            }
+        )
+
+
+def _known(rows: QuerySet[Domain]) -> Mapping[int, dict[UUID, Known]]:
     # No models: most listings change nothing, and making a row of each domain cost more than comparing it.
-    rows = Domain.objects.filter(host=host).order_by().values_list("uuid", "pk", "missing_since", *FACTS)
-    return {uuid: Known(pk, missing is not None, tuple(facts)) for uuid, pk, missing, *facts in rows}
+    found: dict[int, dict[UUID, Known]] = defaultdict(dict)
+    for host_id, uuid, pk, missing, *facts in rows.order_by().values_list(
+        "host_id", "uuid", "pk", "missing_since", *FACTS
+    ):
+        found[host_id][uuid] = Known(pk, missing is not None, tuple(facts))
+    return found
 
 
-def _write(host: Host, difference: Difference) -> None:
+def _written_after(rows: QuerySet[Domain], moment: datetime) -> QuerySet[Domain, UUID]:
+    # A time to come is of a clock that was set back since, and says nothing.
+    return rows.filter(last_seen__gt=moment, last_seen__lte=timezone.now()).values_list("uuid", flat=True)
+
+
+def _apply(differences: Mapping[int, Difference]) -> None:
+    """Write the differences of hosts, by their keys, and tell of them. In a transaction."""
     now = timezone.now()
-    present = [*difference.appeared, *(facts for _, facts in difference.changed)]
+    present = [
+        Domain(host_id=host_id, uuid=facts["uuid"], first_seen=now, last_seen=now, **fields_of(facts))
+        for host_id, difference in sorted(differences.items())
+        for facts in [*difference.appeared, *(facts for _, facts in difference.changed)]
+    ]
     Domain.objects.bulk_create(
-        [
-            Domain(host=host, uuid=facts["uuid"], first_seen=now, last_seen=now, **fields_of(facts))
-            for facts in present
-        ],
+        # Whoever writes several rows does it in one order, so that two never wait for each other.
+        sorted(present, key=lambda row: (row.host_id, row.uuid)),
         batch_size=ROWS_PER_STATEMENT,
-        # Two listings of one host may be written at once, by a probe and by a person: the later one counts.
+        # Two reports of one host may be written at once, by a probe and by a person: the later one counts.
         update_conflicts=True,
         unique_fields=["host", "uuid"],
         update_fields=[*FACTS, "last_seen", "missing_since"],
     )
-    if difference.vanished:
-        vanished = Domain.objects.filter(pk__in=difference.vanished)
-        vanished.filter(persistent=False).delete()
-        # The last known state stays. It was seen until the listing before this one, a moment ago.
-        vanished.update(missing_since=now, last_seen=now)
+    removed = [pk for difference in differences.values() for pk in difference.removed]
+    if removed:
+        Domain.objects.filter(pk__in=removed).delete()
+    vanished = [pk for difference in differences.values() for pk in difference.vanished]
+    if vanished:
+        rows = Domain.objects.filter(pk__in=vanished)
+        rows.filter(persistent=False).delete()
+        # The last known state stays. It was seen until the report before this one, a moment ago.
+        rows.update(missing_since=now, last_seen=now)
+    publish_all(_news(differences))
 
 
-def _tell(host: Host, difference: Difference) -> None:
-    if not any(difference):
-        return
-    publish("domains.changed", host.pk, FLEET, f"host.{host.pk}")
-    rows = [*(pk for pk, _ in difference.changed), *difference.vanished]
-    publish_all([News("domain.changed", pk, (f"domain.{pk}",)) for pk in rows])
+def _news(differences: Mapping[int, Difference]) -> list[News]:
+    many = sum(len(difference.changed) for difference in differences.values()) > MANY_ROWS
+    news: list[News] = []
+    for host_id, difference in differences.items():
+        everybody = (FLEET, f"host.{host_id}")
+        changed = [pk for pk, _ in difference.changed]
+        lost = [*difference.vanished, *difference.removed]
+        if difference.appeared or lost or (many and changed):
+            news.append(News("domains.changed", host_id, everybody))
+        rows = () if many else everybody
+        news += [News("domain.changed", pk, (*rows, f"domain.{pk}")) for pk in changed]
+        news += [News("domain.changed", pk, (f"domain.{pk}",)) for pk in lost]
+    return news
 
 
 def count_domains(host_ids: Collection[int]) -> dict[int, dict[str, int]]:

@@ -6,7 +6,6 @@ name; no proxy, no redirect, no compression, nothing from the environment. All e
 """
 
 import asyncio
-import ssl
 import uuid
 from types import TracebackType
 from typing import Final, Literal, Self
@@ -204,13 +203,10 @@ def _refused(connection: _Connection, error: Exception) -> AgentError:
         if media_type == "application/problem+json":
             return refusal(answer.status_code, bytes(answer.body))
         return ProtocolError(f"status {answer.status_code} of type {media_type[:50]!r}")
-    if isinstance(connection.connection_exc, ssl.SSLError):
-        return translated(connection.connection_exc)
-    if not connection.heard_at:
-        # TLS 1.3 has a client certificate refused only after the handshake; the reset may overtake the alert.
-        return RejectedByHost()
     if isinstance(error, InvalidMessage) and isinstance(error.__cause__, EOFError):
-        return Unreachable()
+        # TLS 1.3 has a certificate refused only after the handshake; the reset may overtake the alert.
+        alert = "ALERT" in (getattr(connection.connection_exc, "reason", None) or "")
+        return RejectedByHost() if alert or not connection.heard_at else Unreachable()
     return ProtocolError("no WebSocket")
 
 

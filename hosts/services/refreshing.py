@@ -1,6 +1,7 @@
 """Reading an owned host: its inventory and its domains, over mutual TLS, stored in one transaction."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from datetime import datetime
 
 from django.db import transaction
 from django.db.models import F
@@ -14,6 +15,7 @@ from ..models import Host, HostQuerySet
 from ..payloads import DomainFacts, HostFacts
 from ..signals import listing_received
 from .records import announce, set_problem
+from .watching import BAD_EVENTS
 
 # What changes all the time, and is shown on the page of the host alone.
 RESTLESS = frozenset({"load", "memory_free"})
@@ -34,17 +36,22 @@ class RefreshOutcome:
 
 @dataclass(frozen=True)
 class Report:
-    """What a host told. `domains` is None when libvirt did not answer: then the last listing stays."""
+    """What a host told. `domains` is None when libvirt did not answer: then the last listing stays.
+
+    `asked_at` is when it was asked; what was learned since then is newer.
+    """
 
     facts: HostFacts
     domains: list[DomainFacts] | None
     problem: str = ""
     reason: str = ""
+    asked_at: datetime = field(default_factory=timezone.now)
 
 
-def refresh(host: Host) -> RefreshOutcome:
+def refresh(host: Host, *, generation: int | None = None) -> RefreshOutcome:
     """Ask an owned host for its inventory and its domains, and store them.
 
+    A watcher gives the `generation` under which it follows the host; when that has passed, nothing is stored.
     Never raises for what the host does: its answer, or its silence, is on the host and in the outcome.
     """
     if host.trust != Trust.OWNED:
@@ -54,9 +61,9 @@ def refresh(host: Host) -> RefreshOutcome:
     try:
         report = ask(host)
     except AgentError as error:
-        miss(host, error)
+        miss(host, error, generation=generation)
         return RefreshOutcome(answered=False, problem=error.problem, reason=error.reason)
-    store(host, report)
+    store(host, report, generation=generation)
     return RefreshOutcome(answered=True, problem=report.problem, reason=report.reason)
 
 
@@ -66,11 +73,12 @@ def ask(host: Host) -> Report:
     Raises:
         AgentError: when it gives no good answer. A libvirt that is down is one.
     """
+    asked_at = timezone.now()
     caller = agent_of(host, insist=True)
     facts = caller.host()
     if facts["libvirt_alive"]:
         try:
-            return Report(facts, caller.domains())
+            return Report(facts, caller.domains(), asked_at=asked_at)
         except ProblemAnswer as error:
             # What else the daemon says of its libvirt is shown as it is.
             return Report(facts, None, error.problem, error.reason)
@@ -78,32 +86,37 @@ def ask(host: Host) -> Report:
     return Report(facts, None, "libvirt_down", sentence("libvirt_down", detail=detail))
 
 
-def store(host: Host, report: Report) -> None:
+def store(host: Host, report: Report, *, generation: int | None = None) -> None:
     """Store a report of an owned host, and pass its listing on, together or not at all."""
     now = timezone.now()
     values = _values(report.facts) | {"problem": report.problem, "reason": report.reason}
+    if host.problem == BAD_EVENTS and not report.problem and generation is None:
+        # Only a stream that is well again shows that its events are, too.
+        del values["problem"], values["reason"]
     changed = {name for name, value in values.items() if getattr(host, name) != value}
     fresh = changed - RESTLESS or _was_unwell(host)
     if report.domains is not None:
         values["listed_at"] = now
     with transaction.atomic():
-        if not _still_spoken_to(host).update(**values, inventory_at=now, last_seen=now, missed_probes=0):
+        if not _still_spoken_to(host, generation).update(
+            **values, inventory_at=now, last_seen=now, missed_probes=0
+        ):
             return
         for name, value in values.items():
             setattr(host, name, value)
         host.inventory_at = host.last_seen = now
         host.missed_probes = 0
         if report.domains is not None:
-            listing_received.send(sender=Host, host=host, domains=report.domains)
+            listing_received.send(sender=Host, host=host, domains=report.domains, asked_at=report.asked_at)
         if fresh:
             announce(host)
         elif changed:
             live.publish("host.changed", host.pk, f"host.{host.pk}")
 
 
-def miss(host: Host, error: AgentError) -> None:
+def miss(host: Host, error: AgentError, *, generation: int | None = None) -> None:
     """The host gave no good answer: count that, and show why."""
-    if not _still_spoken_to(host).exists():
+    if not _still_spoken_to(host, generation).exists():
         return
     if not isinstance(error, OutsideRanges):
         Host.objects.filter(pk=host.pk).update(missed_probes=F("missed_probes") + 1)
@@ -113,12 +126,14 @@ def miss(host: Host, error: AgentError) -> None:
     set_problem(host, error.problem, error.reason)
 
 
-def _still_spoken_to(host: Host) -> HostQuerySet:
+def _still_spoken_to(host: Host, generation: int | None) -> HostQuerySet:
     """The row of an owned host, unless while it was asked a person retired it, or it turned out to be copied.
 
-    Then what it says counts no more, and above all does not hide that verdict.
+    Then what it says counts no more, and above all does not hide that verdict. Nor does what a watcher heard
+    that does not follow it any more.
     """
-    return Host.objects.filter(pk=host.pk, trust=Trust.OWNED).exclude(problem="duplicate_identity")
+    rows = Host.objects.filter(pk=host.pk, trust=Trust.OWNED).exclude(problem="duplicate_identity")
+    return rows if generation is None else rows.filter(watch_generation=generation)
 
 
 def _was_unwell(host: Host) -> bool:

@@ -4,6 +4,7 @@ import asyncio
 import contextlib
 import http
 import json
+import logging
 import threading
 from collections.abc import Awaitable, Callable
 from pathlib import Path
@@ -23,6 +24,8 @@ from .factories import a_host, told_domain, told_host
 from .peers import server_context
 
 RING = 10_000
+logger = logging.getLogger(__name__)
+logger.setLevel(logging.WARNING)
 Talk = Callable[[ServerConnection], Awaitable[None]]
 
 
@@ -47,6 +50,7 @@ class PlayedDaemon:
         self.hold_listings.set()
         self._ring: list[dict[str, Any]] = []
         self._open: set[ServerConnection] = set()
+        self._talks: set[asyncio.Future[None]] = set()
         self._talk = talk or self._serve_events
         self._tls = server_context(
             folder, key, authority.sign_host(key.public_key()), client_ca=authority.pem
@@ -146,10 +150,13 @@ class PlayedDaemon:
             process_request=self._answer,
             compression=None,
             close_timeout=0.2,
+            logger=logger,
         ) as server:
             self.port = _port(server)
             self._started.set()
             await self._stop.wait()
+            for task in list(self._talks):
+                task.cancel()
 
     async def _answer(self, connection: ServerConnection, request: Request) -> Response | None:
         path = urlsplit(request.path).path
@@ -166,8 +173,10 @@ class PlayedDaemon:
 
     async def _talk_counted(self, stream: ServerConnection) -> None:
         self.streams += 1
-        with contextlib.suppress(ConnectionClosed):
-            await self._talk(stream)
+        self._talks.add(task := asyncio.ensure_future(self._talk(stream)))
+        with contextlib.suppress(ConnectionClosed, asyncio.CancelledError):
+            await task
+        self._talks.discard(task)
 
     async def _serve_events(self, stream: ServerConnection) -> None:
         assert stream.request is not None

@@ -1,6 +1,7 @@
 """Streams of a host: what is refused, how they end, and that bytes come through."""
 
 import asyncio
+import socket
 import struct
 import time
 from collections.abc import Awaitable, Callable
@@ -31,7 +32,7 @@ from hosts.trust.authority import load as load_authority
 from hosts.trust.files import private_folder
 
 from .daemons import PlayedDaemon
-from .peers import Peer, Talk, http, problem, response, saying, server_context
+from .peers import Peer, Talk, problem, response, saying, server_context
 
 pytestmark = [pytest.mark.usefixtures("dialable"), pytest.mark.django_db(transaction=True)]
 
@@ -65,6 +66,20 @@ def hasty(monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr(gate, name, seconds)
 
 
+def answering(answer: bytes) -> Talk:
+    """Read a request's head, answer it, and be deaf until the other side leaves."""
+
+    def talk(connection: socket.socket) -> None:
+        head = b""
+        while b"\r\n\r\n" not in head and (more := connection.recv(4096)):
+            head += more
+        connection.sendall(answer)
+        while connection.recv(4096):
+            pass
+
+    return talk
+
+
 async def refused(host: Host, error: type[AgentError]) -> AgentError:
     begun = time.monotonic()
     with pytest.raises(error) as caught:
@@ -94,7 +109,7 @@ async def test_another_host_of_ours_does_not_answer_for_it(owned: Owned) -> None
 
 async def test_a_host_that_refuses_our_certificate_is_not_called_down(owned: Owned, tmp_path: Path) -> None:
     other = load_authority(private_folder(tmp_path / "other"))
-    with owned.peer(http(b""), other.pem) as peer:
+    with owned.peer(answering(b""), other.pem) as peer:
         await refused(owned.host(peer), RejectedByHost)
 
 
@@ -118,19 +133,22 @@ async def test_silence_ends_with_a_deadline(owned: Owned, tmp_path: Path) -> Non
         b"SSH-2.0-OpenSSH_9.2p1\r\n",
         b"HTTP/1.1 101 -\r\n\r\n",
         b"HTTP/1.1 101 -\r\nUpgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Accept: AAAA\r\n\r\n",
-        b"HTTP/1.1 200 " + b"x" * 70_000,
+        b"HTTP/1.1 200 OK\r\n" + b"X-Head: x\r\n" * 5000,
         response(200, b"<html>", {"Content-Type": "text/html"}),
         response(302, b"", {"Location": "wss://127.0.0.1:1/"}),
         problem(400, "Not A Word"),
     ],
 )
 async def test_what_is_no_websocket_is_a_protocol_error(owned: Owned, answer: bytes) -> None:
-    with owned.peer(http(answer)) as peer:
+    with owned.peer(answering(answer)) as peer:
         await refused(owned.host(peer), ProtocolError)
 
 
 async def test_a_refusal_of_the_daemon_keeps_its_word(owned: Owned) -> None:
-    with owned.peer(http(problem(409, "no_serial_device"))) as peer, pytest.raises(ProblemAnswer) as caught:
+    with (
+        owned.peer(answering(problem(409, "no_serial_device"))) as peer,
+        pytest.raises(ProblemAnswer) as caught,
+    ):
         await open_console(owned.host(peer), uuid4(), "serial")
     assert caught.value.problem == "no_serial_device"
 

@@ -1,0 +1,87 @@
+"""What a watcher writes of the hosts that it follows.
+
+A host is followed under a number, its generation, which grows when somebody begins to follow it. Who comes
+with an older number writes nothing, however sure it is of its lease: it may have been stopped for a while, or
+Redis, where the leases are, may have been emptied.
+"""
+
+from collections.abc import Collection, Mapping
+from typing import NamedTuple
+from uuid import UUID
+
+from django.db import transaction
+from django.db.models import F
+from django.utils import timezone
+
+from ..choices import Trust
+from ..errors import sentence
+from ..models import Host, HostQuerySet
+from .records import record, set_problem
+
+# What a daemon says that it can do, when it has a stream of events.
+EVENTS = "events"
+BAD_EVENTS = "bad_events"
+_FIELDS = ("pk", "uuid", "hostname", "address", "port", "missed_probes", "watch_generation")
+
+
+class Followable(NamedTuple):
+    """An owned host that tells its events: where, and how many probes it has missed."""
+
+    id: int
+    uuid: UUID
+    hostname: str
+    address: str
+    port: int
+    missed_probes: int
+    generation: int
+
+
+def followable_hosts() -> list[Followable]:
+    """Return every host that may be followed, with one query."""
+    rows = _spoken_to().order_by("missed_probes", "pk").values_list("features", *_FIELDS)
+    return [Followable(*row) for features, *row in rows if EVENTS in features]
+
+
+def follow(host_ids: Collection[int]) -> dict[int, int]:
+    """Begin to follow these hosts; return their generations. Who followed them before writes no more."""
+    with transaction.atomic():
+        _lock(host_ids)
+        Host.objects.filter(pk__in=host_ids).update(watch_generation=F("watch_generation") + 1)
+        return dict(Host.objects.filter(pk__in=host_ids).values_list("pk", "watch_generation"))
+
+
+def still_followed(generations: Mapping[int, int]) -> dict[int, Host]:
+    """Return those of the hosts (`{id: generation}`) that may be written, until the transaction ends."""
+    rows = _spoken_to().select_for_update(no_key=True).filter(pk__in=generations).order_by("pk")
+    return {host.pk: host for host in rows if host.watch_generation == generations[host.pk]}
+
+
+def note_alive(generations: Mapping[int, int]) -> None:
+    """The streams of these hosts show that they live: they need no probe."""
+    now = timezone.now()
+    with transaction.atomic():
+        mine = still_followed(generations)
+        Host.objects.filter(pk__in=mine).update(watched_at=now, last_seen=now, missed_probes=0)
+
+
+def note_libvirt_down(host: Host, detail: str) -> None:
+    """The host lost its libvirt. The domains keep their last known state."""
+    reason = sentence("libvirt_down", detail=detail or "-")
+    record(host, libvirt_alive=False, libvirt_error=detail, problem="libvirt_down", reason=reason)
+
+
+def note_bad_events(host_id: int, generation: int, detail: str) -> None:
+    """The host said on its stream what no daemon of ours says. Its probes go on."""
+    with transaction.atomic():
+        for host in still_followed({host_id: generation}).values():
+            set_problem(host, BAD_EVENTS, sentence(BAD_EVENTS, detail=detail))
+
+
+def _spoken_to() -> HostQuerySet:
+    return Host.objects.filter(trust=Trust.OWNED).exclude(problem="duplicate_identity")
+
+
+def _lock(host_ids: Collection[int]) -> None:
+    """Lock rows in one order, so that two who need several of them never wait for each other."""
+    rows = Host.objects.select_for_update(no_key=True).filter(pk__in=host_ids).order_by("pk")
+    list(rows.values_list("pk"))
