@@ -29,3 +29,17 @@ def redis_server() -> Iterator[Redis]:
                 yield client
         finally:
             server.terminate()
+
+
+@pytest.fixture
+def rings_redis(redis_server: Redis) -> Iterator[Redis]:
+    """A Redis that holds no measurements, before and after."""
+    from domains.rings import PREFIX
+
+    def forget() -> None:
+        if keys := list(redis_server.scan_iter(f"{PREFIX}:*")):
+            redis_server.delete(*keys)
+
+    forget()
+    yield redis_server
+    forget()

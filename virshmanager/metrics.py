@@ -1,10 +1,15 @@
 """`/metrics` for Prometheus, computed when it is asked for: every process of the server answers alike."""
 
-from collections.abc import Iterable, Iterator
+import asyncio
+from collections.abc import AsyncIterator, Iterable, Iterator
+from datetime import timedelta
+from itertools import chain
 
-from django.db.models import Max
-from django.http import HttpResponse
+from django.core.handlers.asgi import ASGIRequest
+from django.db.models import Count, Max, Min, Q
+from django.http import StreamingHttpResponse
 from django.utils import timezone
+from django_redis import get_redis_connection
 from drf_spectacular.types import OpenApiTypes
 from drf_spectacular.utils import extend_schema
 from prometheus_client import (
@@ -14,8 +19,9 @@ from prometheus_client import (
     ProcessCollector,
     generate_latest,
 )
-from prometheus_client.core import GaugeMetricFamily, Metric
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
+from redis.exceptions import RedisError
 from rest_framework.negotiation import DefaultContentNegotiation
 from rest_framework.permissions import BasePermission
 from rest_framework.renderers import BaseRenderer, JSONRenderer
@@ -25,8 +31,15 @@ from rest_framework.views import APIView
 from access.permissions import IsAdministrator
 from discovery.choices import CrawlState
 from discovery.models import Crawl
+from hosts.choices import OperationState, Status
+from hosts.live import SEQUENCE_KEY
+from hosts.models import Host, Operation
 
+from . import exposition
 from .summary import summary
+
+# A host is followed as long as its watcher heard from it in this time.
+WATCHED = timedelta(seconds=20)
 
 
 class FleetCollector(Collector):
@@ -46,6 +59,32 @@ class FleetCollector(Collector):
             "virshmanager_active_crawls", "Crawls queued or running.", value=numbers["active_crawls"]
         )
         yield self._crawl_ages()
+        states = Operation.objects.order_by().values_list("state").annotate(n=Count("pk"))
+        numbers_by_state = dict.fromkeys(OperationState.values, 0) | dict(states)
+        yield self._by_word("virshmanager_operations", "Operations by state.", "state", numbers_by_state)
+        yield from self._followed()
+
+    @staticmethod
+    def _followed() -> Iterator[Metric]:
+        now = timezone.now()
+        numbers = (
+            Host.objects.owned()
+            .with_status(now)
+            .aggregate(
+                watched=Count("pk", filter=Q(watched_at__gt=now - WATCHED)),
+                oldest=Min("listed_at", filter=Q(status=Status.ONLINE)),
+            )
+        )
+        yield GaugeMetricFamily(
+            "virshmanager_watched_hosts", "Hosts whose events are followed.", value=numbers["watched"]
+        )
+        age = GaugeMetricFamily(
+            "virshmanager_oldest_listing_age_seconds",
+            "Seconds since the domains of that online host were listed for which it is the longest.",
+        )
+        if numbers["oldest"]:
+            age.add_metric([], (now - numbers["oldest"]).total_seconds())
+        yield age
 
     @staticmethod
     def _by_word(name: str, text: str, label: str, numbers: dict[str, int]) -> Metric:
@@ -68,10 +107,32 @@ class FleetCollector(Collector):
         return family
 
 
+class RedisCollector(Collector):
+    """Redis, in one round trip; without it, that it is not there."""
+
+    def collect(self) -> Iterator[Metric]:
+        up, events, memory = 0, 0, None
+        try:
+            with get_redis_connection().pipeline(transaction=False) as pipeline:
+                pipeline.hvals(SEQUENCE_KEY)
+                pipeline.info("memory")
+                sequences, told = pipeline.execute()
+            up, events, memory = 1, sum(map(int, sequences)), told["used_memory"]
+        except (RedisError, OSError):
+            pass  # that is the answer
+        yield GaugeMetricFamily("virshmanager_redis_up", "Whether Redis answers.", value=up)
+        if memory is not None:
+            yield GaugeMetricFamily(
+                "virshmanager_redis_memory_bytes", "Memory of Redis, most of it the rings.", value=memory
+            )
+            yield CounterMetricFamily("virshmanager_live_events", "Live events told to groups.", value=events)
+
+
 registry = CollectorRegistry()
 ProcessCollector(registry=registry)
 GCCollector(registry=registry)
 registry.register(FleetCollector())
+registry.register(RedisCollector())
 
 
 class TextAlways(DefaultContentNegotiation):
@@ -93,8 +154,19 @@ class MetricsView(APIView):
     renderer_classes = [JSONRenderer]  # of refusals
 
     @extend_schema(exclude=True, responses={(200, "text/plain"): OpenApiTypes.STR})
-    def get(self, request: Request) -> HttpResponse:  # noqa: ARG002 -- DRF's signature
-        return HttpResponse(generate_latest(registry), content_type=CONTENT_TYPE_LATEST)
+    def get(self, request: Request) -> StreamingHttpResponse:
+        # What fails fails here, where it can be answered: while the text is written nothing is read.
+        pieces = chain([generate_latest(registry)], exposition.write(exposition.read_fleet()))
+        in_async_server = isinstance(request._request, ASGIRequest)
+        return StreamingHttpResponse(
+            _without_blocking(pieces) if in_async_server else pieces, content_type=CONTENT_TYPE_LATEST
+        )
+
+
+async def _without_blocking(pieces: Iterator[bytes]) -> AsyncIterator[bytes]:
+    """Write each piece in a thread: others are answered meanwhile."""
+    while (piece := await asyncio.to_thread(next, pieces, None)) is not None:
+        yield piece
 
 
 metrics = MetricsView.as_view()

@@ -8,7 +8,7 @@ from .difference import Difference, diff
 from .history import MAX_POINTS, Line, Window, measured, series_of
 from .mirror import Report, count_domains, mirror, report
 from .rolling import roll_up
-from .sampling import look, record_stats, stats_period
+from .sampling import last_counters, look, record_stats, stats_period
 from .sparklines import sparklines
 
 __all__ = [
@@ -29,6 +29,7 @@ __all__ = [
     "define",
     "diff",
     "forget",
+    "last_counters",
     "look",
     "may_use_consoles",
     "measured",

@@ -1,27 +1,10 @@
-"""A Redis without measurements, and a clock."""
+"""A clock that the tests of measurements move."""
 
 import time
-from collections.abc import Iterator
 
 import pytest
-from redis import Redis
-
-from domains.rings import PREFIX
 
 from .measuring import Clock
-
-
-@pytest.fixture
-def rings_redis(redis_server: Redis) -> Iterator[Redis]:
-    """A Redis that holds no measurements, before and after."""
-
-    def empty() -> None:
-        if keys := list(redis_server.scan_iter(f"{PREFIX}:*")):
-            redis_server.delete(*keys)
-
-    empty()
-    yield redis_server
-    empty()
 
 
 @pytest.fixture

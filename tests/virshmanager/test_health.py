@@ -71,14 +71,14 @@ def test_metrics(api: APIClient, django_assert_max_num_queries: DjangoAssertNumQ
         state=CrawlState.SUCCEEDED,
         finished_at=timezone.now() - timedelta(seconds=30),
     )
-    with django_assert_max_num_queries(14):
+    with django_assert_max_num_queries(17):
         answer = api.get(
             "/metrics", HTTP_ACCEPT="application/openmetrics-text;version=1.0.0,text/plain;q=0.5"
         )
     assert answer["Content-Type"].startswith("text/plain")
     samples = {
         (sample.name, *sample.labels.values()): sample.value
-        for family in text_string_to_metric_families(answer.content.decode())
+        for family in text_string_to_metric_families(answer.getvalue().decode())
         for sample in family.samples
     }
     assert samples["virshmanager_hosts", "owned"] == 1

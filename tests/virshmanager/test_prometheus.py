@@ -1,0 +1,148 @@
+"""`/metrics` as Prometheus reads it."""
+
+import asyncio
+from datetime import timedelta
+from unittest.mock import Mock
+
+import pytest
+from django.contrib.auth.models import User
+from django.test import AsyncClient
+from django.utils import timezone
+from prometheus_client.parser import text_string_to_metric_families
+from pytest_django import DjangoAssertNumQueries
+from redis.exceptions import ConnectionError as NotThere
+from rest_framework.test import APIClient
+
+from access.services import create_token
+from domains import rings
+from domains.models import Domain
+from domains.services import record_stats
+from hosts.choices import Trust
+from hosts.models import Host, Operation
+from tests.domains.factories import domain, owned_host
+from tests.domains.measuring import message, stats
+from virshmanager import metrics
+
+pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("rings_redis")]
+
+Samples = dict[tuple[str, ...], float]
+COUNTED = {
+    "libvirt_domain_info_virtual_cpus": 2,
+    "libvirt_domain_info_memory_usage_bytes": 2**30,
+    "libvirt_domain_memory_stats_used_percent": 50,
+    "libvirt_domain_info_cpu_time_seconds_total": 100,
+    "libvirt_domain_block_stats_read_bytes_total": 100_000,
+    "libvirt_domain_block_stats_write_bytes_total": 200_000,
+    "libvirt_domain_block_stats_read_requests_total": 1000,
+    "libvirt_domain_block_stats_write_requests_total": 2000,
+    "libvirt_domain_interface_stats_receive_bytes_total": 30_000,
+    "libvirt_domain_interface_stats_transmit_bytes_total": 40_000,
+    "libvirt_domain_interface_stats_receive_packets_total": 300,
+    "libvirt_domain_interface_stats_transmit_packets_total": 400,
+}
+
+
+def read(text: str) -> Samples:
+    """Every sample by its name and its labels' values, in the order of the labels' names."""
+    return {
+        (sample.name, *(value for _, value in sorted(sample.labels.items()))): sample.value
+        for family in text_string_to_metric_families(text)
+        for sample in family.samples
+    }
+
+
+def scraped(api: APIClient) -> Samples:
+    answer = api.get("/metrics")
+    assert answer.status_code == 200
+    return read(answer.getvalue().decode())
+
+
+def labels(row: Domain) -> tuple[str, str, str]:
+    return row.name, row.host.hostname, str(row.uuid)
+
+
+def counted(row: Domain, samples: Samples) -> dict[str, float]:
+    return {name: samples[name, *labels(row)] for name in COUNTED if (name, *labels(row)) in samples}
+
+
+def test_hostile_names_stay_labels(api: APIClient) -> None:
+    name = 'a"} 1\\n{"\\'
+    row = domain(owned_host(hostname=name), name=name, state="running")
+    assert scraped(api)["libvirt_domain_info_vstate", *labels(row)] == 1
+
+
+def test_without_redis_the_rest_is_told(api: APIClient, monkeypatch: pytest.MonkeyPatch) -> None:
+    row = domain(state="paused")
+    for module in (metrics, rings):
+        monkeypatch.setattr(module, "get_redis_connection", Mock(side_effect=NotThere))
+    samples = scraped(api)
+    assert samples[("virshmanager_redis_up",)] == 0
+    assert samples["libvirt_domain_info_vstate", *labels(row)] == 3
+    assert counted(row, samples) == {}
+
+
+def test_what_is_not_known_now_is_not_told(api: APIClient) -> None:
+    silent, retired, down = owned_host(), owned_host(trust=Trust.RETIRED), owned_host(libvirt_alive=False)
+    rows = [domain(host, state="running") for host in (silent, retired)]
+    missing = domain()
+    Domain.objects.filter(pk=missing.pk).update(missing_since=timezone.now())
+    Host.objects.filter(pk=silent.pk).update(last_seen=timezone.now() - timedelta(minutes=5))
+    samples = scraped(api)
+    for row in (*rows, missing):
+        assert ("libvirt_domain_info_vstate", *labels(row)) not in samples
+    assert samples["libvirt_up", silent.hostname] == samples["libvirt_up", down.hostname] == 0
+    assert ("libvirt_up", retired.hostname) not in samples
+
+
+def test_what_a_domain_counted(api: APIClient) -> None:
+    row, off = domain(owned_host(libvirt_alive=True), state="running"), domain(state="shutoff")
+    told = message(1, [stats(row, 100)])
+    assert record_stats(row.host, told) == 1
+    samples = scraped(api)
+    assert counted(row, samples) == COUNTED
+    assert samples["libvirt_domain_info_vstate", *labels(row)] == 1
+    assert samples["libvirt_domain_info_vstate", *labels(off)] == 5
+    assert samples["libvirt_domain_info_maximum_memory_bytes", *labels(row)] == 2**31
+    assert samples["libvirt_up", row.host.hostname] == 1
+    assert counted(off, samples) == {}
+
+
+def test_counters_that_are_not_known_are_left_out(api: APIClient) -> None:
+    row = domain(state="running")
+    record_stats(row.host, message(1, [{"uuid": str(row.uuid), "vcpus": 4}]))
+    assert counted(row, scraped(api)) == {"libvirt_domain_info_virtual_cpus": 4}
+
+
+def test_the_manager_tells_of_itself(api: APIClient) -> None:
+    now = timezone.now()
+    owned_host(watched_at=now, listed_at=now - timedelta(seconds=7))
+    owned_host(watched_at=now - timedelta(minutes=1))
+    Operation.objects.create(verb="start", target_type="domain", state="failed", deadline=now)
+    samples = scraped(api)
+    assert samples["virshmanager_operations", "failed"] == 1
+    assert samples["virshmanager_operations", "accepted"] == 0
+    assert samples[("virshmanager_watched_hosts",)] == 1
+    assert 7 <= samples[("virshmanager_oldest_listing_age_seconds",)] < 30
+    assert samples[("virshmanager_redis_up",)] == 1
+    assert samples[("virshmanager_redis_memory_bytes",)] > 0
+    assert samples[("virshmanager_live_events_total",)] >= 0
+
+
+def test_it_costs_a_fixed_number_of_queries(
+    api: APIClient, django_assert_max_num_queries: DjangoAssertNumQueries
+) -> None:
+    for _ in range(3):
+        host = owned_host()
+        rows = [domain(host, state="running") for _ in range(5)]
+        record_stats(host, message(1, map(stats, rows)))
+        with django_assert_max_num_queries(17):
+            scraped(api)
+
+
+@pytest.mark.django_db(transaction=True)
+async def test_the_asynchronous_server_streams_it(ada: User) -> None:
+    _, token = await asyncio.to_thread(create_token, user=ada, name="prometheus")
+    answer = await AsyncClient().get("/metrics", headers={"Authorization": f"Token {token}"})
+    assert answer.is_async
+    text = b"".join([piece async for piece in answer.streaming_content]).decode()
+    assert read(text)[("virshmanager_redis_up",)] == 1
