@@ -150,6 +150,29 @@ def _look(runs: Callable[[], bool], tell: Callable[[End], None], until: float) -
         LOOP.call_later(LOOK_AGAIN_SECONDS, partial(_begin, again))
 
 
+class Ear:
+    """Hears of a stream's events, in libvirt's place for them.
+
+    libvirt's client never frees what belongs to a callback on a stream. If that were the stream itself, as
+    the Python bindings have it, the connection would stay open for ever. So it is an object that can let go.
+    """
+
+    def __init__(self, stream: libvirt.virStream, hear: Callable[[int], None]) -> None:
+        """Have `hear` called on libvirt's event thread. Raises libvirt.libvirtError."""
+        self._o = stream._o
+        self._hear: Callable[[int], None] | None = hear
+        libvirt.virStream.eventAddCallback(self, EVENTS, None, None)
+
+    def _dispatchStreamEventCallback(self, events: int, _data: object) -> int:  # noqa: N802 - libvirt's name
+        if hear := self._hear:
+            hear(events)
+        return 0
+
+    def close(self) -> None:
+        """Hear nothing more, and hold nothing."""
+        self._o = self._hear = None
+
+
 class SerialConsole:
     """One open serial console. All methods but ``open`` return at once, and are safe for threads."""
 
@@ -158,8 +181,10 @@ class SerialConsole:
         self._listener = listener
         self._runs = runs
         self._lock = threading.Lock()
+        self._hearing = threading.Lock()
         self._connection: libvirt.virConnect | None = None
         self._stream: libvirt.virStream | None = None
+        self._ear: Ear | None = None
         self._untyped = bytearray()
         self._typing = False
         self._ended = False  # nothing comes any more
@@ -177,16 +202,16 @@ class SerialConsole:
                 connection.setKeepAlive(*KEEPALIVE)
                 connection.registerCloseCallback(self._lost, None)
             _open(connection.lookupByUUIDString(uuid), alias, stream, take=take)
-            stream.eventAddCallback(EVENTS, self._ready, None)
+            with self._lock:
+                if not self._closed:
+                    self._connection, self._stream = connection, stream
+                    self._ear = Ear(stream, self._ready)
+                    return
         except (libvirt.libvirtError, DriverError):
+            self._connection = self._stream = None
             _release(connection, stream)
             raise
-        with self._lock:
-            late = self._closed
-            if not late:
-                self._connection, self._stream = connection, stream
-        if late:
-            _release(connection, stream)
+        _release(connection, stream)
 
     def close(self) -> None:
         """Let go of it, also when it is just being opened."""
@@ -231,24 +256,34 @@ class SerialConsole:
             self._typing = bool(piece)
             return piece
 
-    def _ready(self, stream: libvirt.virStream, events: int, _opaque: None) -> None:
+    def _ready(self, events: int) -> None:
+        with self._hearing:
+            over = not self._read(events)
+        if over:
+            self._end()
+
+    def _read(self, events: int) -> bool:
+        """Take what has come; False when nothing will come any more."""
+        stream = self._stream
+        if stream is None:
+            return False
         try:
             for _ in range(PIECES_AT_ONCE):
                 data = stream.recv(PIECE)
                 if data == NOTHING_NOW and events & ~libvirt.VIR_STREAM_EVENT_READABLE:
                     break
                 if data == NOTHING_NOW:
-                    return
+                    return True
                 if not data:
                     break
                 self._listener.output(data)
             else:
-                return
+                return True
         except libvirt.libvirtError:
             pass  # why it failed is found out in a better way than by the text of this error
         with contextlib.suppress(libvirt.libvirtError):
             stream.eventUpdateCallback(IDLE)
-        self._end()
+        return False
 
     def _lost(self, _connection: object, _reason: int, _opaque: None) -> None:
         self._end()
@@ -264,8 +299,12 @@ class SerialConsole:
         with self._lock:
             connection, self._connection = self._connection, None
             stream, self._stream = self._stream, None
-        if connection is not None and stream is not None:
+            ear, self._ear = self._ear, None
+        if connection is not None and stream is not None and ear is not None:
             _release(connection, stream)
+            ear.close()
+            self._hearing.acquire()  # who drops the last reference closes the connection, and may wait for
+            self._hearing.release()  # that: it must not be libvirt's event thread, which may be reading
 
 
 def _connect(uri: str) -> libvirt.virConnect:
