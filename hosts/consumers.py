@@ -2,6 +2,7 @@
 
 import asyncio
 import re
+from collections import deque
 from typing import Any
 from urllib.parse import parse_qsl
 
@@ -19,6 +20,7 @@ SERVICE_RESTART = 1012  # RFC 6455, registry of close codes: come back later
 BEAT_SECONDS = 10
 OVERTAKING_SECONDS = 1
 MANY_LOST = 100
+REMEMBERED_NEWS = 256
 # Channels takes names of groups below 100 characters.
 LONGEST_QUERY = 90
 OF_ONE_OBJECT = ("host", "domain")
@@ -26,7 +28,7 @@ DIGITS = re.compile("[0-9]+").fullmatch
 
 
 def groups_of(query: bytes) -> list[str]:
-    """The groups of a page: the fleet and its crawls, and the one object that it shows (`?domain=5`)."""
+    """The groups of a page: the fleet, crawls, operations, and the one object that it shows (`?domain=5`)."""
     asked = parse_qsl(query[:LONGEST_QUERY].decode("ascii", "ignore"))
     return [*live.GROUPS, *(f"{kind}.{key}" for kind, key in asked if kind in OF_ONE_OBJECT and DIGITS(key))]
 
@@ -54,6 +56,7 @@ class LiveConsumer(AsyncJsonWebsocketConsumer):
         self.missing: set[tuple[str, int]] = set()
         self.looking: asyncio.Task[None] | None = None
         self.sequence = 0
+        self.told: deque[int] = deque(maxlen=REMEMBERED_NEWS)
         self.beat: asyncio.Task[None] | None = None
         self.listens_to = groups_of(self.scope["query_string"])
         await self.accept()
@@ -93,7 +96,9 @@ class LiveConsumer(AsyncJsonWebsocketConsumer):
 
     async def live_event(self, event: live.Event) -> None:
         self.note(event["group"], event["sequence"])
-        await self.tell(event["event"], event["id"])
+        if event["news"] not in self.told:
+            self.told.append(event["news"])
+            await self.tell(event["event"], event["id"])
 
     def note(self, group: str, sequence: int) -> None:
         """Notice what was lost. Of two processes that publish at once one may overtake: that is no loss."""

@@ -1,5 +1,6 @@
 """The live channel: who may listen, what is told, and what happens when something was lost."""
 
+import itertools
 import json
 from pathlib import Path
 from typing import Any, cast
@@ -15,6 +16,9 @@ from redis import Redis
 from hosts import consumers, live
 
 pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.usefixtures("redis_server")]
+
+
+numbers = itertools.count(1)
 
 
 class Socket:
@@ -55,7 +59,8 @@ def socket(user: User | AnonymousUser, query: str = "") -> Socket:
 
 async def tell(group: str, sequence: int, kind: str = "host.changed", key: int = 5) -> None:
     layer: Any = get_channel_layer()
-    event = live.Event(type="live.event", event=kind, id=key, group=group, sequence=sequence)  # type: ignore[typeddict-item]
+    news = next(numbers)
+    event = live.Event(type="live.event", event=kind, id=key, group=group, sequence=sequence, news=news)  # type: ignore[typeddict-item]
     await layer.group_send(group, dict(event))
 
 
@@ -125,6 +130,16 @@ async def test_a_change_is_told_by_type_and_id_alone(ada: User, redis_server: Re
     communicator = await listening(ada)
     await database_sync_to_async(live.publish)("host.changed", 7)
     assert await communicator.told() == {"type": "host.changed", "id": 7, "sequence": 1}
+    await communicator.disconnect()
+
+
+async def test_what_several_groups_hear_a_page_is_told_once(ada: User, redis_server: Redis) -> None:
+    communicator = await listening(ada, "domain=7")
+    for _ in range(2):
+        await database_sync_to_async(live.publish)("domain.changed", 7, "fleet", "domain.7", "fleet")
+    for sequence in (1, 2):
+        assert await communicator.told() == {"type": "domain.changed", "id": 7, "sequence": sequence}
+    assert await communicator.silent()
     await communicator.disconnect()
 
 
