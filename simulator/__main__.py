@@ -22,6 +22,7 @@ def main() -> int:
     fleet = Fleet(plan)
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, lambda *_: fleet.stop())
+    signal.signal(signal.SIGUSR1, lambda *_: fleet.switch())
     words = f"simulator: {len(plan.hypervisors)} hypervisors on {options.network} port {plan.port}"
     try:
         fleet.play(lambda: print(words, flush=True))  # noqa: T201 -- what the caller waits for
@@ -44,6 +45,7 @@ def _plan(options: argparse.Namespace) -> Plan:
         join_file=options.join_file,
         hung=options.hung,
         refusing=options.refusing,
+        events=options.events,
     )
 
 
@@ -56,12 +58,15 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--foreign", type=int, default=1)
     parser.add_argument("--hung", type=int, default=0, help="so many of the hosts accept and never answer")
     parser.add_argument("--refusing", type=int, default=0, help="and so many are down")
+    parser.add_argument(
+        "--events", type=float, default=0, help="domains that change in a second, after SIGUSR1"
+    )
     parser.add_argument("--state-dir", type=Path, required=True)
     parser.add_argument("--join-file", type=Path)
     options = parser.parse_args()
     if not options.network.is_loopback:
         parser.error("the network must lie in 127.0.0.0/8")
-    if options.hosts < 1 or min(options.foreign, options.hung, options.refusing) < 0:
+    if options.hosts < 1 or min(options.foreign, options.hung, options.refusing, options.events) < 0:
         parser.error("there must be at least one hypervisor, and no negative number of others")
     if options.hung + options.refusing >= options.hosts:
         parser.error("at least one of the hosts must answer")

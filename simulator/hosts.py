@@ -29,6 +29,7 @@ class Plan:
 
     `domains` is the least and the most of one host; `join_file` is copied to each host without an owner. The
     last `hung` hypervisors accept connections and never answer; at the `refusing` before nothing listens.
+    `events` is how many domains of all hosts together change in a second, while that is switched on.
     """
 
     hypervisors: tuple[str, ...]
@@ -39,6 +40,7 @@ class Plan:
     join_file: Path | None = None
     hung: int = 0
     refusing: int = 0
+    events: float = 0
 
     @property
     def well(self) -> int:

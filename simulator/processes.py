@@ -7,10 +7,12 @@ import signal
 from collections.abc import Callable, Sequence
 from multiprocessing.connection import Connection, wait
 
+from virshmanagerd.daemon import Daemon
 from virshmanagerd.engine import Engine
 
 from .foreign import greet, hang
 from .hosts import ListenError, Plan, listen, serve
+from .life import Life
 
 logger = logging.getLogger(__name__)
 
@@ -47,6 +49,11 @@ class Part:
     def tell_to_end(self) -> None:
         self._process.terminate()
 
+    def switch(self) -> None:
+        """Switch the life of its hosts on, or off."""
+        if self._process.pid:
+            os.kill(self._process.pid, signal.SIGUSR1)
+
     def wait(self) -> None:
         self._process.join()
 
@@ -63,6 +70,11 @@ class Fleet:
         self._stopped = True
         for part in self._parts:
             part.tell_to_end()
+
+    def switch(self) -> None:
+        """Switch the life of all hosts on, or off. Safe in signal handlers."""
+        for part in self._parts:
+            part.switch()
 
     def play(self, announce: Callable[[], None]) -> None:
         """Play until `stop`; `announce` is called when every host listens. Raises ListenError, PartLost."""
@@ -97,6 +109,7 @@ def _play_part(plan: Plan, indexes: Sequence[int], ready: Connection, parent: in
     engine = Engine()
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, lambda *_: engine.stop())
+    signal.signal(signal.SIGUSR1, signal.SIG_IGN)
 
     def stop_when_orphaned() -> None:
         if os.getppid() != parent:
@@ -107,7 +120,17 @@ def _play_part(plan: Plan, indexes: Sequence[int], ready: Connection, parent: in
     except ListenError as error:
         logger.error("%s", error)
         raise SystemExit(1) from None
+    if plan.events:
+        _live(plan, indexes, daemons)
     ready.send(None)
     engine.run(stop_when_orphaned)
     for daemon in daemons:
         daemon.driver.stop()
+
+
+def _live(plan: Plan, indexes: Sequence[int], daemons: Sequence[Daemon]) -> None:
+    """Let the hosts of this part have their share of what happens."""
+    share = plan.events * len(indexes) / plan.well
+    life = Life([daemon.driver for daemon in daemons], share, plan.state_dir / f"events-{indexes[0]}.log")
+    life.start()
+    signal.signal(signal.SIGUSR1, lambda *_: life.switch())

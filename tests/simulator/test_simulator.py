@@ -19,6 +19,7 @@ from pytest_django import Settings
 from discovery.services import create_range
 from hosts import services, trust
 from hosts.identify import Identity, Stranger, identify
+from tests.lab.machine import wait_for
 from tests.simulator.playing import FOREIGN, HYPERVISORS, NETWORK, OTHER, Simulation, refused, simulation
 
 STOP_SECONDS = 5
@@ -211,3 +212,13 @@ def test_some_hosts_hang_and_some_refuse(tmp_path: Path) -> None:
         silent = identify(hung, played.port, client=None)
         assert isinstance(silent, Stranger)
         assert silent.reason == "too_slow"
+
+
+def test_domains_change_while_it_is_switched_on(tmp_path: Path) -> None:
+    with simulation(tmp_path, "--hosts", "2", "--domains", "5", "--events", "100") as played:
+        notes = tmp_path / "events-0.log"
+        assert not notes.exists()
+        played.process.send_signal(signal.SIGUSR1)
+        wait_for(lambda: notes.exists() and len(notes.read_text().splitlines()) > 5, "domains change")
+        played.process.send_signal(signal.SIGUSR1)
+        uuid.UUID(notes.read_text().split()[0])
