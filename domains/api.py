@@ -1,8 +1,10 @@
-"""`/api/domains/`: the mirror, read-only."""
+"""`/api/domains/`: the mirror, and the verbs. What changes a domain is accepted as an operation."""
 
-from typing import Literal, cast
+from collections.abc import Callable
+from typing import Any, ClassVar, Final, Literal, cast
 
 from django.http import HttpResponse
+from django.shortcuts import get_object_or_404
 from django.utils.translation import gettext as _
 from drf_spectacular.types import OpenApiTypes
 from drf_spectacular.utils import OpenApiParameter, extend_schema
@@ -12,20 +14,159 @@ from rest_framework.exceptions import ValidationError
 from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.serializers import BaseSerializer
+from rest_framework.views import APIView
 
-from access.permissions import IsAdministrator
+from access.authentication import login_of_request
+from access.permissions import IsAdministrator, caller
+from hosts.api import ANSWERS, KEY_HEADER, WAIT_HEADER, answered, key_of, wait_of
+from hosts.models import Host
 
 from . import services
 from .filters import DomainFilter
 from .metrics import MetricsMixin
 from .models import Domain, DomainQuerySet
-from .serializers import DomainDetailSerializer, DomainSerializer
+from .serializers import (
+    AutostartSerializer,
+    BulkPlanSerializer,
+    BulkSerializer,
+    ConsoleTicketSerializer,
+    ConsoleWishSerializer,
+    DefinitionSerializer,
+    DomainDetailSerializer,
+    DomainSerializer,
+    MetadataSerializer,
+)
+from .verbs import VERBS
 
 WHICH = ("live", "inactive")
+# How the schema describes a route that answers an operation.
+CHANGES: Final[dict[str, Any]] = {"parameters": [KEY_HEADER, WAIT_HEADER], "responses": ANSWERS}
+
+Method = Callable[..., Response]
+
+
+def verb(method: Method) -> Method:
+    """A route of the verb that the method is named after, which needs nothing more to be said."""
+    described: Method = extend_schema(request=None, **CHANGES)(method)
+    return action(detail=True, methods=["post"])(described)
+
+
+class VerbsMixin(viewsets.GenericViewSet[Domain]):
+    """What can be done with a domain. Answers at once, unless the caller prefers to wait."""
+
+    # The keys of these are kept in the database, with the operations.
+    own_keys: ClassVar[frozenset[str]] = frozenset({*VERBS, "force_off", "partial_update", "bulk"}) - {
+        "destroy"
+    }
+
+    def _act(self, request: Request, name: str, args: dict[str, Any] | None = None) -> Response:
+        domain = self.get_object()
+        asked = {"actor": caller(request), "key": key_of(request), "here": wait_of(request) > 0}
+        return answered(request, services.act(domain, name, args=args, **asked))
+
+    @verb
+    def start(self, request: Request, pk: str) -> Response:
+        """Start a domain that is off."""
+        return self._act(request, "start")
+
+    @verb
+    def shutdown(self, request: Request, pk: str) -> Response:
+        """Ask the guest to shut down. Succeeds when the domain is off, fails when the guest does not stop."""
+        return self._act(request, "shutdown")
+
+    @verb
+    def reboot(self, request: Request, pk: str) -> Response:
+        """Ask the guest to reboot."""
+        return self._act(request, "reboot")
+
+    @verb
+    def reset(self, request: Request, pk: str) -> Response:
+        """Reset the guest at once, as by a button."""
+        return self._act(request, "reset")
+
+    @extend_schema(request=None, **CHANGES)
+    @action(detail=True, methods=["post"], url_path="destroy")
+    def force_off(self, request: Request, pk: str) -> Response:
+        """Force the domain off at once. (`destroy` itself is what DELETE does.)"""
+        return self._act(request, "destroy")
+
+    @verb
+    def suspend(self, request: Request, pk: str) -> Response:
+        """Pause the domain; it stays in memory."""
+        return self._act(request, "suspend")
+
+    @verb
+    def resume(self, request: Request, pk: str) -> Response:
+        """Let a paused domain go on."""
+        return self._act(request, "resume")
+
+    @verb
+    def save(self, request: Request, pk: str) -> Response:
+        """Save the domain's memory to its host's disk, and stop it."""
+        return self._act(request, "save")
+
+    @verb
+    def restore(self, request: Request, pk: str) -> Response:
+        """Let a saved domain go on."""
+        return self._act(request, "restore")
+
+    @verb
+    def undefine(self, request: Request, pk: str) -> Response:
+        """Delete the domain's definition and its saved state. Its disks stay."""
+        return self._act(request, "undefine")
+
+    @extend_schema(request=AutostartSerializer, **CHANGES)
+    @action(detail=True, methods=["post"])
+    def autostart(self, request: Request, pk: str) -> Response:
+        """Say whether the domain starts with its host."""
+        asked = AutostartSerializer(data=request.data)
+        asked.is_valid(raise_exception=True)
+        return self._act(request, "autostart", dict(asked.validated_data))
+
+    @extend_schema(request=MetadataSerializer, **CHANGES)
+    def partial_update(self, request: Request, pk: str) -> Response:
+        """Change title, description or tags, in libvirt's own metadata. What is left out stays."""
+        asked = MetadataSerializer(data=request.data)
+        asked.is_valid(raise_exception=True)
+        return self._act(request, "metadata", dict(asked.validated_data))
+
+    @extend_schema(request=BulkSerializer, **CHANGES | {"responses": {**ANSWERS, 200: BulkPlanSerializer}})
+    @action(detail=False, methods=["post"], filterset_class=None, pagination_class=None)
+    def bulk(self, request: Request) -> Response:
+        """Tell many domains one thing, in order. With `dry_run` only what would be done is told (200)."""
+        asked = BulkSerializer(data=request.data)
+        asked.is_valid(raise_exception=True)
+        wanted = dict(asked.validated_data)
+        if wanted.pop("dry_run"):
+            plan = services.plan(verb=wanted["verb"], selector=wanted["selector"], order=wanted["order"])
+            return Response(BulkPlanSerializer(plan).data)
+        operation = services.bulk(**wanted, actor=caller(request), key=key_of(request))
+        return answered(request, operation)
+
+
+class DefineView(APIView):
+    """`/api/hosts/{id}/domains/`: new domains of a host."""
+
+    permission_classes = [IsAdministrator]
+    own_keys: ClassVar[frozenset[str]] = frozenset({"post"})
+
+    @extend_schema(request=DefinitionSerializer, **CHANGES)
+    def post(self, request: Request, pk: int) -> Response:
+        """Define a domain by libvirt's XML, or redefine the one of its UUID. It is not started."""
+        host = get_object_or_404(Host, pk=pk)
+        asked = DefinitionSerializer(data=request.data)
+        asked.is_valid(raise_exception=True)
+        how = {"actor": caller(request), "key": key_of(request), "here": wait_of(request) > 0}
+        return answered(request, services.define(host, xml=asked.validated_data["xml"], **how))
 
 
 class DomainViewSet(
-    mixins.ListModelMixin, mixins.RetrieveModelMixin, MetricsMixin, viewsets.GenericViewSet[Domain]
+    mixins.ListModelMixin,
+    mixins.RetrieveModelMixin,
+    mixins.DestroyModelMixin,
+    MetricsMixin,
+    VerbsMixin,
+    viewsets.GenericViewSet[Domain],
 ):
     """The virtual machines of all hosts, as last reported. Only `xml` and `screenshot` wait for the host."""
 
@@ -46,6 +187,10 @@ class DomainViewSet(
         services.wish_details(domain)
         return Response(self.get_serializer(domain).data)
 
+    def perform_destroy(self, instance: Domain) -> None:
+        """Forget a domain that its host does not list any more. Nothing on the hypervisor changes."""
+        services.forget(instance)
+
     @extend_schema(
         parameters=[OpenApiParameter("which", str, enum=WHICH)],
         responses={(200, "application/xml"): OpenApiTypes.STR},
@@ -65,3 +210,13 @@ class DomainViewSet(
         """The screen of a running domain, as PNG."""
         image = services.screenshot(self.get_object())
         return HttpResponse(image, content_type="image/png", headers={"Cache-Control": "no-store"})
+
+    @extend_schema(request=ConsoleWishSerializer, responses=ConsoleTicketSerializer)
+    @action(detail=True, methods=["post"])
+    def console(self, request: Request, pk: str) -> Response:
+        """A ticket that opens a console once. The first message on the WebSocket at `url` carries it."""
+        wish = ConsoleWishSerializer(data=request.data)
+        wish.is_valid(raise_exception=True)
+        kind = wish.validated_data["kind"]
+        ticket = services.offer_console(self.get_object(), kind=kind, login=login_of_request(request))
+        return Response(ticket, headers={"Cache-Control": "no-store"})

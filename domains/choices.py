@@ -6,6 +6,12 @@ from typing import Final
 from django.db.models import TextChoices
 from django.utils.translation import gettext_lazy as _
 
+# What a person may say about a domain, in its libvirt's metadata.
+LONGEST_TITLE = 255
+LONGEST_DESCRIPTION = 8000
+MOST_TAGS, LONGEST_TAG = 32, 64
+LONGEST_XML = 512 * 1024
+
 
 class DomainState(TextChoices):
     """virDomainState, in words."""

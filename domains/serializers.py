@@ -2,13 +2,24 @@
 
 from typing import Any
 
+from django.utils.translation import gettext_lazy as _
 from rest_framework import serializers
 
 from hosts.models import Host
+from hosts.untrusted import clean, clean_paragraphs
 
 from . import services
-from .choices import ConsoleKind
+from .choices import (
+    LONGEST_DESCRIPTION,
+    LONGEST_TAG,
+    LONGEST_TITLE,
+    LONGEST_XML,
+    MOST_TAGS,
+    ConsoleKind,
+    DomainState,
+)
 from .models import Domain
+from .verbs import VERBS
 
 
 class HostOfDomainSerializer(serializers.ModelSerializer[Host]):
@@ -109,3 +120,87 @@ class ConsoleTicketSerializer(serializers.Serializer[dict[str, Any]]):
     ticket = serializers.CharField(read_only=True)
     expires_in = serializers.IntegerField(read_only=True)
     url = serializers.CharField(read_only=True)
+
+
+class AutostartSerializer(serializers.Serializer[dict[str, Any]]):
+    enabled = serializers.BooleanField()
+
+
+def one_line(text: str) -> None:
+    """Refuse what is no plain line of text: XML cannot hold it, or it would mislead who reads it."""
+    if clean(text, len(text)) != text:
+        raise serializers.ValidationError(_("Control characters are not allowed."))
+
+
+def paragraphs(text: str) -> None:
+    if clean_paragraphs(text, len(text)) != text:
+        raise serializers.ValidationError(_("Control characters are not allowed."))
+
+
+class MetadataSerializer(serializers.Serializer[dict[str, Any]]):
+    """What a person says about a domain. What is left out stays."""
+
+    title = serializers.CharField(
+        max_length=LONGEST_TITLE, allow_blank=True, required=False, validators=[one_line]
+    )
+    description = serializers.CharField(
+        max_length=LONGEST_DESCRIPTION, allow_blank=True, required=False, validators=[paragraphs]
+    )
+    tags = serializers.ListField(
+        child=serializers.CharField(max_length=LONGEST_TAG, validators=[one_line]),
+        max_length=MOST_TAGS,
+        required=False,
+    )
+
+    def validate_tags(self, tags: list[str]) -> list[str]:
+        return sorted(set(tags))
+
+    def validate(self, attrs: dict[str, Any]) -> dict[str, Any]:
+        if not attrs:
+            raise serializers.ValidationError(_("Say what is to be changed: title, description or tags."))
+        return attrs
+
+
+class DefinitionSerializer(serializers.Serializer[dict[str, Any]]):
+    """A domain as libvirt describes it; its daemon judges it."""
+
+    xml = serializers.CharField(max_length=LONGEST_XML)
+
+
+class SelectorSerializer(serializers.Serializer[dict[str, Any]]):
+    """Which domains are meant: those that fit all that is given. At least one thing must be."""
+
+    ids = serializers.ListField(
+        child=serializers.IntegerField(min_value=1, max_value=2**63 - 1),
+        required=False,
+        max_length=services.MOST_DOMAINS,
+    )
+    host = serializers.IntegerField(min_value=1, max_value=2**63 - 1, required=False)
+    tag = serializers.CharField(max_length=LONGEST_TAG, required=False)
+    state = serializers.ChoiceField(choices=DomainState.choices, required=False)
+
+
+class BulkSerializer(serializers.Serializer[dict[str, Any]]):
+    """One verb on many domains. `stagger` are seconds between two beginnings."""
+
+    verb = serializers.ChoiceField(choices=[name for name, verb in VERBS.items() if verb.button])
+    selector = SelectorSerializer()
+    order = serializers.ChoiceField(choices=services.ORDERS, default="given")
+    stagger = serializers.IntegerField(min_value=0, max_value=services.LONGEST_STAGGER, default=0)
+    stop_on_failure = serializers.BooleanField(default=False)
+    dry_run = serializers.BooleanField(default=False)
+
+
+class DomainReferenceSerializer(serializers.ModelSerializer[Domain]):
+    host = HostOfDomainSerializer(read_only=True)
+
+    class Meta:
+        model = Domain
+        fields = ["id", "name", "state", "host"]
+
+
+class BulkPlanSerializer(serializers.Serializer[services.Plan]):
+    """What a bulk operation would do: the domains in their order, and those left out with why."""
+
+    chosen = DomainReferenceSerializer(many=True)
+    skipped = serializers.ListField(child=serializers.DictField())

@@ -14,7 +14,7 @@ from access.readonly import ReadOnlyAdmin
 
 from . import services
 from .errors import HostsError
-from .models import Host, HostAddress, JoinKey, QuarantinedKey
+from .models import Host, HostAddress, JoinKey, Operation, OperationEvent, QuarantinedKey
 
 if TYPE_CHECKING:
     TabularInline = admin.TabularInline[HostAddress, Host]
@@ -123,3 +123,33 @@ class JoinKeyAdmin(ReadOnlyAdmin):
     def revoke(self, request: HttpRequest, queryset: QuerySet[JoinKey]) -> None:
         for key in queryset:
             services.revoke_join_key(key, actor=caller(request))
+
+
+@admin.register(Operation)
+class OperationAdmin(ReadOnlyAdmin):
+    """The audit: who asked for which change, and what became of it. Nothing in it is changed or deleted."""
+
+    list_display = [
+        *("verb", "target_name", "host_name", "actor_name", "state", "progress", "attempts"),
+        *("created_at", "finished_at"),
+    ]
+    list_filter = ["state", "verb", "target_type", "created_at"]
+    search_fields = ["id", "target_name", "target_uuid", "host_name", "actor_name"]
+    date_hierarchy = "created_at"
+    actions = ["cancel"]
+
+    @admin.action(description=_("Cancel"))
+    def cancel(self, request: HttpRequest, queryset: QuerySet[Operation]) -> None:
+        for operation in queryset:
+            try:
+                services.cancel(operation, actor=caller(request))
+            except HostsError as refusal:
+                self.message_user(request, f"{operation}: {refusal}", messages.WARNING)
+
+
+@admin.register(OperationEvent)
+class OperationEventAdmin(ReadOnlyAdmin):
+    list_display = ["at", "operation", "state", "detail"]
+    list_filter = ["state", "at"]
+    list_select_related = ["operation"]
+    search_fields = ["operation__id", "operation__target_name", "detail"]

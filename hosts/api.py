@@ -1,9 +1,11 @@
-"""`/api/hosts/` and `/api/join-keys/`."""
+"""`/api/hosts/`, `/api/join-keys/` and `/api/operations/`, and how routes answer an operation."""
 
+import re
 from collections.abc import Callable
-from typing import Any
+from typing import Any, Final
 
-from drf_spectacular.utils import extend_schema
+from django.urls import reverse
+from drf_spectacular.utils import OpenApiParameter, extend_schema
 from rest_framework import mixins, viewsets
 from rest_framework.decorators import action
 from rest_framework.request import Request
@@ -12,15 +14,53 @@ from rest_framework.response import Response
 from access.permissions import IsAdministrator, caller
 
 from . import services
-from .filters import HostFilter, JoinKeyFilter
-from .models import Host, HostQuerySet, JoinKey
+from .filters import HostFilter, JoinKeyFilter, OperationFilter
+from .models import Host, HostQuerySet, JoinKey, Operation, OperationQuerySet
 from .serializers import (
     CreatedJoinKeySerializer,
     HostSerializer,
     JoinKeySerializer,
     NewHostSerializer,
     NewJoinKeySerializer,
+    OperationDetailSerializer,
+    OperationSerializer,
 )
+
+LONGEST_WAIT_SECONDS: Final = 30
+# RFC 7240, section 4.3: `wait=10`, alone or among other preferences.
+WAIT: Final = re.compile(r'(?:^|[,;])\s*wait\s*=\s*"?(\d{1,9})"?\s*(?=[,;]|$)', re.IGNORECASE)
+KEY_HEADER = OpenApiParameter(
+    "Idempotency-Key", str, OpenApiParameter.HEADER, description="The same key: the same operation."
+)
+WAIT_HEADER = OpenApiParameter(
+    "Prefer", str, OpenApiParameter.HEADER, description="`wait=10`: answer when it has ended, within 10 s."
+)
+ANSWERS: Final = {
+    200: OperationDetailSerializer,
+    202: OperationDetailSerializer,
+}
+
+
+def wait_of(request: Request) -> int:
+    """How many seconds the caller prefers to wait for the end of an operation; 0: not at all."""
+    asked = WAIT.search(request.headers.get("Prefer", ""))
+    return min(int(asked[1]), LONGEST_WAIT_SECONDS) if asked else 0
+
+
+def key_of(request: Request) -> str:
+    key: str = request.headers.get("Idempotency-Key", "")
+    return key
+
+
+def answered(request: Request, operation: Operation) -> Response:
+    """Answer an operation that was accepted: 202 while it is open, 200 when it has ended."""
+    wait = wait_of(request)
+    headers = {"Location": reverse("operation-detail", args=[operation.pk])}
+    if wait:
+        operation = services.wait_for(operation, wait)
+        headers["Preference-Applied"] = f"wait={wait}"
+    data = OperationDetailSerializer(operation).data
+    return Response(data, status=202 if operation.is_open else 200, headers=headers)
 
 
 class HostViewSet(
@@ -102,3 +142,28 @@ class JoinKeyViewSet(
     def perform_destroy(self, instance: JoinKey) -> None:
         """Revoke the key. It stays listed, as revoked; hosts that joined by it stay owned."""
         services.revoke_join_key(instance, actor=caller(self.request))
+
+
+class OperationViewSet(viewsets.ReadOnlyModelViewSet[Operation]):
+    """The changes that were asked for: who, what, when, and what became of it. None is ever deleted."""
+
+    permission_classes = [IsAdministrator]
+    queryset = Operation.objects.all()
+    filterset_class = OperationFilter
+    ordering_fields = [
+        *("created_at", "started_at", "finished_at", "deadline", "state", "verb"),
+        *("target_name", "host_name", "actor_name", "position"),
+    ]
+
+    def get_queryset(self) -> OperationQuerySet:
+        rows = Operation.objects.all()
+        return rows if self.action == "list" else rows.select_related("host")
+
+    def get_serializer_class(self) -> type[OperationSerializer]:
+        return OperationSerializer if self.action == "list" else OperationDetailSerializer
+
+    @extend_schema(request=None, parameters=[WAIT_HEADER], responses=ANSWERS)
+    @action(detail=True, methods=["post"])
+    def cancel(self, request: Request, pk: str) -> Response:
+        """Cancel it: at once before it was sent, else its host is asked to. 409 when that is too late."""
+        return answered(request, services.cancel(self.get_object(), actor=caller(request)))

@@ -15,8 +15,9 @@ from .choices import (
     MAX_USES,
     Approval,
     Status,
+    TargetType,
 )
-from .models import Host, JoinKey
+from .models import Host, JoinKey, Operation, OperationEvent
 
 JOIN_KEY_STATES = [(state, state) for state in ("usable", "revoked", "expired", "spent")]
 
@@ -139,3 +140,59 @@ class CreatedJoinKeySerializer(JoinKeySerializer):
 
     class Meta(JoinKeySerializer.Meta):
         fields = [*JoinKeySerializer.Meta.fields, "join"]
+
+
+class OperationTargetSerializer(serializers.Serializer[Operation]):
+    """What an operation changes. `id` is the server's own; `uuid` is libvirt's of a domain, or the host's."""
+
+    type = serializers.ChoiceField(choices=TargetType.choices, source="target_type")
+    id = serializers.IntegerField(source="target_id", allow_null=True)
+    uuid = serializers.UUIDField(source="target_uuid", allow_null=True)
+    name = serializers.CharField(source="target_name")
+
+
+class OperationHostSerializer(serializers.Serializer[Operation]):
+    """The host of an operation, by the name it had; `id` is null when it was forgotten."""
+
+    id = serializers.IntegerField(source="host_id", allow_null=True)
+    hostname = serializers.CharField(source="host_name")
+
+
+class OperationProblemSerializer(serializers.Serializer[dict[str, str]]):
+    type = serializers.CharField()
+    detail = serializers.CharField()
+
+
+class OperationSerializer(serializers.ModelSerializer[Operation]):
+    """A change that was asked for, as far as it has come. `actor` is the name of who asked."""
+
+    target = OperationTargetSerializer(source="*", read_only=True)
+    host = OperationHostSerializer(source="*", read_only=True)
+    actor = serializers.CharField(source="actor_name", read_only=True)
+    problem = OperationProblemSerializer(read_only=True, allow_null=True)
+    result = serializers.DictField(read_only=True)
+
+    class Meta:
+        model = Operation
+        fields = [
+            *("id", "parent", "verb", "target", "host", "actor", "state", "progress", "attempts"),
+            *("created_at", "started_at", "finished_at", "deadline", "problem", "result"),
+        ]
+        read_only_fields = fields
+
+
+class OperationEventSerializer(serializers.ModelSerializer[OperationEvent]):
+    class Meta:
+        model = OperationEvent
+        fields = ["at", "state", "detail"]
+        read_only_fields = fields
+
+
+class OperationDetailSerializer(OperationSerializer):
+    """An operation with the moves that it made."""
+
+    events = OperationEventSerializer(many=True, read_only=True)
+
+    class Meta(OperationSerializer.Meta):
+        fields = [*OperationSerializer.Meta.fields, "events"]
+        read_only_fields = fields

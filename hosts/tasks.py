@@ -15,5 +15,17 @@ def probe_host(host_id: int) -> None:
 
 
 @shared_task
+def carry_host(host_id: int) -> None:
+    """Carry what is due of one host."""
+    services.carry_host(host_id)
+
+
+@shared_task
+def sweep() -> None:
+    """See to it that no operation is forgotten. (Every second, by beat.)"""
+    services.sweep()
+
+
+@shared_task
 def publish_statuses() -> None:
     services.publish_statuses()

@@ -11,7 +11,7 @@ from access.api import TokenViewSet
 from access.permissions import IsAdministrator
 from discovery.api import AddressViewSet, CrawlViewSet, RangeViewSet
 from domains.api import DomainViewSet
-from hosts.api import HostViewSet, JoinKeyViewSet
+from hosts.api import HostViewSet, JoinKeyViewSet, OperationViewSet
 
 from .summary import Summary, summary
 
@@ -23,6 +23,7 @@ router.register("addresses", AddressViewSet)
 router.register("hosts", HostViewSet)
 router.register("join-keys", JoinKeyViewSet)
 router.register("domains", DomainViewSet)
+router.register("operations", OperationViewSet)
 router.register("tokens", TokenViewSet)
 
 

@@ -68,6 +68,7 @@ STATUSES: tuple[tuple[type[Exception], int], ...] = (
     (DomainError, 409),
     (NoCrawl, 409),
     (hosts_errors.NotPossible, 409),
+    (hosts_errors.KeyReused, 422),
     (hosts_errors.OutsideRanges, 409),
     (hosts_errors.TimedOut, 504),
     (hosts_errors.RetryLater, 503),

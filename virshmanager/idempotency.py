@@ -1,12 +1,14 @@
 """`Idempotency-Key`: a write of the API that is sent again is answered again, and done once.
 
 What was answered is kept for a day in Redis, encrypted with what only the caller has: it may hold a secret.
+Routes that accept operations keep their keys in the database, with the operation: they work without Redis.
+A view says so by `own_keys`, the names of its actions that do.
 """
 
 import base64
 import hashlib
 from collections.abc import Callable
-from typing import NamedTuple, TypedDict
+from typing import Any, NamedTuple, TypedDict
 
 from cryptography.fernet import Fernet
 from django.conf import settings
@@ -59,6 +61,31 @@ def digest(*parts: str | bytes) -> bytes:
     return total.digest()
 
 
+class Claim(NamedTuple):
+    """The first request with its key, which is being worked on."""
+
+    name: str
+    kept: Kept
+    box: Fernet
+
+    def close(self, response: HttpResponse) -> None:
+        """Keep what was done; forget what was refused."""
+        if not 200 <= response.status_code < 300:  # noqa: PLR2004 -- RFC 9110, "successful"
+            cache.delete(self.name)
+            return
+        done = Kept(
+            request=self.kept["request"],
+            status=response.status_code,
+            content_type=response.headers.get("Content-Type", ""),
+            answer=self.box.encrypt(response.content),
+        )
+        cache.set(self.name, done, ANSWERS_LAST_SECONDS)
+
+
+# The attribute of a request that holds its Claim.
+CLAIM = "_idempotency_claim"
+
+
 class IdempotencyMiddleware:
     """Only answers that say "done" (2xx) are kept: what was refused may be tried again with the same key."""
 
@@ -66,32 +93,38 @@ class IdempotencyMiddleware:
         self.get_response = get_response
 
     def __call__(self, request: HttpRequest) -> HttpResponse:
+        response = self.get_response(request)
+        claim: Claim | None = getattr(request, CLAIM, None)
+        if claim is not None:
+            claim.close(response)
+        return response
+
+    def process_view(
+        self, request: HttpRequest, view: Callable[..., Any], _args: Any, _kwargs: Any
+    ) -> HttpResponse | None:
         key = request.headers.get("Idempotency-Key", "")
         caller = caller_of(request)
-        if not (key and caller and request.method in WRITES and request.path.startswith("/api/")):
-            return self.get_response(request)
+        method = request.method or ""
+        if not (key and caller and method in WRITES and request.path.startswith("/api/")):
+            return None
         if len(key) > MAX_KEY_LENGTH:
             return refused(request, TOO_LONG)
+        if keeps_own_keys(view, method):
+            return None
         name = "idempotency:" + digest(caller, key).hex()
-        asked = digest(request.method or "", request.get_full_path(), request.body).hex()
+        asked = digest(method, request.get_full_path(), request.body).hex()
         box = Fernet(base64.urlsafe_b64encode(digest("answer", caller, key)))
         first = Kept(request=asked, status=0, content_type="", answer=None)
         if not cache.add(name, first, REQUESTS_LAST_SECONDS):
             return again(request, cache.get(name) or first, asked, box)
-        return self._first(request, name, first, box)
+        setattr(request, CLAIM, Claim(name, first, box))
+        return None
 
-    def _first(self, request: HttpRequest, name: str, kept: Kept, box: Fernet) -> HttpResponse:
-        response = self.get_response(request)
-        if 200 <= response.status_code < 300:  # noqa: PLR2004 -- RFC 9110, "successful"
-            kept["status"], kept["content_type"] = (
-                response.status_code,
-                response.headers.get("Content-Type", ""),
-            )
-            kept["answer"] = box.encrypt(response.content)
-            cache.set(name, kept, ANSWERS_LAST_SECONDS)
-        else:
-            cache.delete(name)
-        return response
+
+def keeps_own_keys(view: Callable[..., Any], method: str) -> bool:
+    """Whether the view looks for the key itself: `own_keys` of its class names what is called."""
+    action = getattr(view, "actions", {}).get(method.lower(), method.lower())
+    return action in getattr(getattr(view, "cls", None), "own_keys", ())
 
 
 def again(request: HttpRequest, kept: Kept, asked: str, box: Fernet) -> HttpResponse:

@@ -211,7 +211,8 @@ CELERY_BROKER_TRANSPORT_OPTIONS = {
 CELERY_BROKER_CONNECTION_RETRY_ON_STARTUP = True
 CELERY_TASK_IGNORE_RESULT = True
 CELERY_WORKER_POOL = "threads"
-CELERY_WORKER_CONCURRENCY = 8
+# Each call to a host has a thread: most of them wait.
+CELERY_WORKER_CONCURRENCY = 24
 CELERY_WORKER_PREFETCH_MULTIPLIER = 1
 CELERY_BEAT_SCHEDULER = "django_celery_beat.schedulers:DatabaseScheduler"
 CELERY_BEAT_MAX_LOOP_INTERVAL = 5
@@ -266,6 +267,7 @@ SPECTACULAR_SETTINGS = {
     "ENUM_NAME_OVERRIDES": {
         "CrawlState": "discovery.choices.CrawlState",
         "DomainState": "domains.choices.DomainState",
+        "OperationState": "hosts.choices.OperationState",
         "JoinKeyState": "hosts.serializers.JOIN_KEY_STATES",
     },
 }

@@ -6,6 +6,7 @@ from django.urls import include, path
 from django.views.generic import RedirectView
 from drf_spectacular.views import SpectacularAPIView, SpectacularSwaggerSplitView
 
+from domains.api import DefineView
 from domains.metrics import HostMetricsView
 
 from . import health, metrics, pages
@@ -26,6 +27,7 @@ urlpatterns = [
         SpectacularSwaggerSplitView.as_view(url_name="schema", http_method_names=["get", "head"]),
         name="api-docs",
     ),
+    path("api/hosts/<int:pk>/domains/", DefineView.as_view(), name="host-define"),
     path("api/summary/", SummaryView.as_view(), name="summary"),
     path("api/hosts/<int:pk>/metrics/", HostMetricsView.as_view(), name="host-metrics"),
     path("api/", include(router.urls)),

@@ -1,7 +1,7 @@
 """The mirror of the hosts' domains, and what is asked of one domain."""
 
 from .acting import act, actions_of, define, forget
-from .bulk import LONGEST_STAGGER, MOST_DOMAINS, Plan, Selector, bulk, plan
+from .bulk import LONGEST_STAGGER, MOST_DOMAINS, ORDERS, Plan, Selector, bulk, plan
 from .consoles import admit_to_console, may_use_consoles, offer_console
 from .details import refresh_details, screenshot, wish_details, xml
 from .difference import Difference, diff
@@ -15,6 +15,7 @@ __all__ = [
     "LONGEST_STAGGER",
     "MAX_POINTS",
     "MOST_DOMAINS",
+    "ORDERS",
     "Difference",
     "Line",
     "Plan",

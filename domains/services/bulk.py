@@ -22,7 +22,8 @@ MOST_DOMAINS: Final = 5000
 REASONS_KEPT: Final = 100
 LONGEST_STAGGER: Final = 3600
 Order = Literal["given", "name", "-name", "host"]
-ORDERS: Final[Mapping[str, tuple[str, ...]]] = {
+ORDERS: Final[Mapping[Order, tuple[str, ...]]] = {
+    "given": ("name", "pk"),
     "name": ("name", "pk"),
     "-name": ("-name", "pk"),
     "host": ("host__hostname", "host", "name", "pk"),
@@ -62,7 +63,7 @@ def plan(*, verb: str, selector: Selector, order: Order = "given") -> Plan:
     known = {domain.pk for domain in found.chosen} | {row["id"] for row in found.skipped}
     gone = {"type": "not_found", "detail": _("There is no such domain.")}
     if set(selector) == {"ids"}:
-        found.skipped += [{"id": pk, "problem": gone} for pk in selector["ids"] if pk not in known]
+        found.skipped.extend({"id": pk, "problem": gone} for pk in selector["ids"] if pk not in known)
     return found
 
 
@@ -126,7 +127,7 @@ def _selected(selector: Selector, order: Order) -> list[Domain]:
         place = {pk: number for number, pk in reversed(list(enumerate(ids)))}
         found = sorted(rows[: MOST_DOMAINS + 1], key=lambda domain: place[domain.pk])
     else:
-        found = list(rows.order_by(*ORDERS.get(order, ORDERS["name"]))[: MOST_DOMAINS + 1])
+        found = list(rows.order_by(*ORDERS[order])[: MOST_DOMAINS + 1])
     if len(found) > MOST_DOMAINS:
         raise BadInput("selector", _("These are more than %(most)d domains.") % {"most": MOST_DOMAINS})
     return found

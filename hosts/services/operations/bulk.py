@@ -191,7 +191,7 @@ def _release(parent: Operation) -> set[int]:
     if args["stop_on_failure"] and released.exists():
         return set()
     one_by_one = args["stop_on_failure"] or args["stagger"]
-    on_their_way = Counter(released.order_by().values_list("host_id", flat=True))
+    on_their_way: Counter[int | None] = Counter(released.order_by().values_list("host_id", flat=True))
     full = [host_id for host_id, count in on_their_way.items() if count >= AT_ONCE_PER_HOST]
     waiting = held_children(parent).exclude(host_id__in=full)
     chosen = []
@@ -199,8 +199,8 @@ def _release(parent: Operation) -> set[int]:
         if on_their_way[child.host_id] < AT_ONCE_PER_HOST:
             on_their_way[child.host_id] += 1
             chosen.append(child)
-    held = Q(state=S.ACCEPTED, due_at=NEVER)
-    Operation.objects.filter(held, pk__in=[child.pk for child in chosen]).update(
+    unbegun = Q(state=S.ACCEPTED, due_at=NEVER)
+    Operation.objects.filter(unbegun, pk__in=[child.pk for child in chosen]).update(
         due_at=now, deadline=now + timedelta(seconds=args["deadline"])
     )
     if chosen and args["stagger"]:

@@ -33,6 +33,7 @@ HOLD: Final = timedelta(seconds=10)
 HOLD_TO_OBSERVE: Final = timedelta(seconds=30)
 FIRST_PAUSE: Final = timedelta(seconds=0.5)
 LONGEST_PAUSE: Final = timedelta(seconds=5)
+MOST_DOUBLINGS: Final = 4
 # A watched host tells of its operations by itself; that it does is made sure of now and then.
 WATCHED_WITHIN: Final = timedelta(seconds=20)
 WATCHED_PAUSE: Final = timedelta(seconds=15)
@@ -231,7 +232,8 @@ def _never_received(held: Held, journal: str) -> None:
         expire(operation, sent=True)
     else:
         # It may be sent as if for the first time, to the journal that is there now.
-        Host.objects.filter(pk=operation.host_id).update(journal_id=journal)
+        if operation.host is not None:
+            Host.objects.filter(pk=operation.host.pk).update(journal_id=journal)
         _free(held, sent_at=None, journal_id="", due_at=timezone.now() + _pause(operation))
 
 
@@ -297,7 +299,8 @@ def _put_off(held: Held, error: AgentError) -> None:
 
 
 def _pause(operation: Operation) -> timedelta:
-    return min(FIRST_PAUSE * 2 ** min(operation.attempts - 1, 10), LONGEST_PAUSE)
+    doublings = min(operation.attempts - 1, MOST_DOUBLINGS)
+    return min(FIRST_PAUSE * (1 << doublings), LONGEST_PAUSE)
 
 
 def _look_again(held: Held) -> None:

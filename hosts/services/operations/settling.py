@@ -35,7 +35,7 @@ def settle(operation: Operation, document: OperationDocument) -> bool:
     The domain that comes with a verdict is mirrored in the same transaction.
     """
     state = STATES[document["state"]]
-    known = {
+    known: dict[str, Any] = {
         "sent_at": Coalesce(F("sent_at"), timezone.now()),
         "journal_id": document["journal_id"] or operation.journal_id,
         "progress": document["progress"],
