@@ -264,6 +264,35 @@ def test_nothing_is_received_while_paused_even_of_one_packet(
         assert [streams.last.messages.get() for _ in range(3)] == ["1", "2", "3"]
 
 
+def test_who_is_held_back_is_still_pinged_and_heard_to_end(streams: Streams, host: Host, pair: Pair) -> None:
+    streams.reply = lambda pipe, _data: pipe.pause()
+    with Raw(host, pair) as raw:
+        raw.send(TEXT, b"1")
+        raw.send(TEXT, b"2")
+        raw.send(PING, b"there?")
+        assert raw.receive() == (PONG, b"there?")
+        raw.send(CLOSE, (1000).to_bytes(2, "big"))
+        assert raw.closing() == 1000
+        assert streams.last.over.wait(5)
+        assert streams.last.messages.qsize() == 1
+
+
+def test_a_stream_is_called_later_unless_it_is_over(
+    streams: Streams, host: Host, pair: Pair, world: World
+) -> None:
+    called: list[str] = []
+    with wires.client(host, pair) as client:
+        pipe = streams.last.pipe
+        pipe.call(lambda: pipe.call_later(0.2, lambda: called.append("never")))
+        pipe.call(lambda: pipe.call_later(0.05, lambda: called.append("second")))
+        pipe.call(lambda: pipe.call_later(0.01, lambda: called.append("first")))
+        until(lambda: len(called) == 2)
+        client.close()
+        assert streams.last.over.wait(5)
+        until(lambda: not world.engine._later)
+    assert called == ["first", "second"]
+
+
 def test_a_change_of_trust_ends_streams(streams: Streams, host: Host, pair: Pair) -> None:
     with Raw(host, pair) as raw:
         stream = streams.last

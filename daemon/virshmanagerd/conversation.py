@@ -31,6 +31,10 @@ PONG_SECONDS = 20.0
 STALL_SECONDS = 30.0  # nothing of what is sent is taken
 CLOSE_SECONDS = 5.0
 BYTES_PER_TURN = 256 * 1024
+# While a stream is paused so much is taken for it all the same, to hear pings and the end. A message counts
+# for what it has, and for what it takes of memory beside.
+HELD_BYTES = 64 * 1024
+MESSAGE_COST = 64
 DEFECT = 1011
 FOREVER = float("inf")
 
@@ -40,6 +44,9 @@ class Loop(Protocol):
 
     def call(self, function: Callable[[], None]) -> None:
         """Have the loop call a function. Any thread may ask."""
+
+    def call_later(self, seconds: float, function: Callable[[], None]) -> None:
+        """Have the loop call a function after a while. For the loop alone."""
 
     def watch(self, target: Any, events: int, function: Callable[[], None]) -> None:
         """Call a function when a socket is ready for ``events``; 0 for never."""
@@ -55,7 +62,8 @@ class Conversation:
         self._loop = loop
         self._advance = advance
         self._framing = Framing()
-        self._inbox: deque[Message | Ping | Closing] = deque()
+        self._inbox: deque[Message] = deque()
+        self._held = 0
         self._outgoing = memoryview(b"")
         self._queue: deque[Message] = deque()
         self._queued = 0
@@ -121,6 +129,10 @@ class Conversation:
 
     # What the loop calls.
 
+    def call_later(self, seconds: float, function: Callable[[], None]) -> None:
+        """See ``streams.Pipe``."""
+        self._loop.call_later(seconds, partial(self._guard, function))
+
     def watch(self, sock: socket.socket, events: int, function: Callable[[], None]) -> None:
         """See ``streams.Pipe``."""
         if events and not self._over:
@@ -136,7 +148,7 @@ class Conversation:
         Raises OSError when the connection is lost.
         """
         self._deliver()
-        if self._listens and not self._inbox:
+        if self._listens:
             self._take()
             self._deliver()
         everything = self._send()
@@ -150,7 +162,7 @@ class Conversation:
             return False
         if self._closing:
             return True
-        if not self._paused and now >= self._heard + PING_SECONDS + PONG_SECONDS:
+        if self._listens and now >= self._heard + PING_SECONDS + PONG_SECONDS:
             return False
         if now >= self._next_ping:
             self._next_ping = now + PING_SECONDS
@@ -172,8 +184,7 @@ class Conversation:
 
     @property
     def _listens(self) -> bool:
-        # Who is closing waits for the other side's last word, whatever comes before it.
-        return not self._close_heard and (self._closing is not None or not self._paused)
+        return not self._close_heard and self._held < HELD_BYTES
 
     def _take(self) -> None:
         try:
@@ -184,18 +195,23 @@ class Conversation:
             raise ConnectionAbortedError("the client has gone without a word")
         self._channel.renew_allowance()
         self._heard = time.monotonic()
-        self._inbox.extend(self._framing.receive(data))
-
-    def _deliver(self) -> None:
-        while self._inbox and (self._closing or not self._paused):
-            event = self._inbox.popleft()
+        for event in self._framing.receive(data):
             if isinstance(event, Ping):
                 self._pong = event.payload  # of several only the last needs an answer (RFC 6455, 5.5.3)
             elif isinstance(event, Closing):
+                self._deliver()
                 self._close_heard = True
                 self.close(event.code, event.reason, discard=True)
-            elif not self._closing:
-                self._guard(partial(self._stream.received, event))
+            else:
+                self._inbox.append(event)
+                self._held += size(event) + MESSAGE_COST
+
+    def _deliver(self) -> None:
+        while self._inbox and (self._closing or not self._paused):
+            message = self._inbox.popleft()
+            self._held -= size(message) + MESSAGE_COST
+            if not self._closing:
+                self._guard(partial(self._stream.received, message))
 
     def _send(self) -> bool:
         """Say whether all that was there has gone to the kernel."""

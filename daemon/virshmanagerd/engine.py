@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import heapq
 import itertools
 import logging
 import selectors
@@ -148,6 +149,7 @@ class Engine:
         self._paused: list[Door] = []
         self._calls: deque[Callable[[], None]] = deque()
         self._waking = False
+        self._later: list[tuple[float, int, Callable[[], None]]] = []
         # Not bare descriptors: a thread that comes late must not write into a number that was reused.
         self._wake_reader, self._wake_writer = socket.socketpair()
         self._wake_reader.setblocking(False)
@@ -182,6 +184,10 @@ class Engine:
             self._waking = True
             self._wake()
 
+    def call_later(self, seconds: float, function: Callable[[], None]) -> None:
+        """Call a function after a while. For the loop's own thread alone."""
+        heapq.heappush(self._later, (time.monotonic() + seconds, self.next_number(), function))
+
     def stop(self) -> None:
         """Make ``run`` return, after requests at work had a short while to end. Safe in signal handlers."""
         self.stopping = True
@@ -191,7 +197,8 @@ class Engine:
         """Serve until ``stop``; call ``on_tick`` about once a second."""
         next_tick = time.monotonic()
         while not self.stopping:
-            self._turn(max(0.0, next_tick - time.monotonic()))
+            next_call = self._later[0][0] if self._later else next_tick
+            self._turn(max(0.0, min(next_tick, next_call) - time.monotonic()))
             if time.monotonic() >= next_tick:
                 next_tick = time.monotonic() + TICK_SECONDS
                 self._tick()
@@ -199,7 +206,7 @@ class Engine:
         self._end()
 
     def next_number(self) -> int:
-        """Return the name of a new connection in this process."""
+        """Return a number that was not returned before, such as a connection's name in this process."""
         return next(self._numbers)
 
     def watch(self, target: Any, events: int, function: Callable[[], None]) -> None:
@@ -229,6 +236,8 @@ class Engine:
             key.data()
         for _ in range(len(self._calls)):
             self._calls.popleft()()
+        while self._later and self._later[0][0] <= time.monotonic():
+            heapq.heappop(self._later)[2]()
 
     def _tick(self) -> None:
         now = time.monotonic()

@@ -30,13 +30,19 @@ class Pipe(Protocol):
         """
 
     def pause(self) -> None:
-        """Take no more from the client until ``resume``: TCP then holds it back."""
+        """Receive no more until ``resume``. Some 64 KiB are still taken, then TCP holds the client back.
+
+        When the client ends the stream meanwhile, what was taken is thrown away.
+        """
 
     def resume(self) -> None:
         """Take messages from the client again."""
 
     def call(self, function: Callable[[], None]) -> None:
         """Have the loop call a function."""
+
+    def call_later(self, seconds: float, function: Callable[[], None]) -> None:
+        """Call a function after a while, if the stream is not over then. On the loop only."""
 
     def watch(self, sock: socket.socket, events: int, function: Callable[[], None]) -> None:
         """Call a function when another socket is ready for ``events``; 0: never. On the loop only.
