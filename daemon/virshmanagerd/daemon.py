@@ -17,6 +17,7 @@ from virshmanagerd import certificates, files, identity, tls
 from virshmanagerd.attempts import Attempts
 from virshmanagerd.consoles import Consoles
 from virshmanagerd.joinkey import JoinFile, JoinKey
+from virshmanagerd.outbox import Outbox
 from virshmanagerd.ownership import Enrolment, Owner, Ownership, OwnershipError
 
 if TYPE_CHECKING:
@@ -53,6 +54,8 @@ class Daemon:
         """
         self.config = config
         self.driver = driver
+        self.outbox = Outbox(driver.event_epoch)
+        driver.tell(self.outbox)
         self.consoles = Consoles(driver)
         self.attempts = Attempts(ENROL_BURST, ENROL_EVERY)
         self._lock = threading.RLock()

@@ -25,6 +25,7 @@ from virshmanagerd.driver.answers import Domain, DomainDetails, DomainStats, Hos
 from virshmanagerd.driver.calls import CallLost, Calls, Limits, exit_process
 from virshmanagerd.driver.consoles import End, Listener, SerialConsole
 from virshmanagerd.driver.eventloop import LOOP, Timer
+from virshmanagerd.driver.events import Events, Publisher
 from virshmanagerd.driver.facts import Facts
 from virshmanagerd.driver.lines import Line, Lines
 from virshmanagerd.driver.link import Link
@@ -57,9 +58,14 @@ class Driver:
         self._limits = limits or Limits()
         self._calls = Calls(_POOL, self._limits, on_exhausted)
         self._changes = Calls(_CHANGING, self._limits, on_exhausted)
-        self._link = Link(uri, self._calls, self._limits)
-        make = partial(Link, uri, self._calls, self._limits, listens=False)
+        self._events = Events(self._calls, self._limits.extra, self._lost)
+        self._link = Link(uri, self._calls, self._limits, self._events)
+        make = partial(Link, uri, self._calls, self._limits)
         self._lines = Lines(uri, make, self._link)
+
+    def tell(self, publisher: Publisher) -> None:
+        """Publish there what happens to libvirt and its domains. To be called before `start`."""
+        self._events.publisher = publisher
 
     def start(self) -> None:
         """Begin to connect, and return at once. libvirt may be absent."""
@@ -156,8 +162,11 @@ class Driver:
         return self._ask(partial(facts.facts, uuid=canonical(uuid), job=job, xml=xml), self._limits.read)
 
     def progress(self, uuid: str) -> int | None:
-        """How far the domain's job is in per cent; None when that is not known."""
-        return self._without(partial(facts.progress, uuid=uuid))
+        """How far the domain's job is in per cent; None when that is not known.
+
+        Raises DriverError, also when there is no job.
+        """
+        return self._ask(partial(facts.progress, uuid=uuid), self._limits.extra)
 
     def begin(self, work: Callable[[], None]) -> None:
         """Have a thread for changes call `work`, which must not raise."""
@@ -252,6 +261,9 @@ class Driver:
             raise
         except libvirt.libvirtError as error:
             raise self._meaning(self._link, session, error) from None
+
+    def _lost(self, session: Session) -> None:
+        self._link.renew(session)
 
     def _meaning(self, link: Link, session: Session, error: libvirt.libvirtError) -> DriverError:
         message = error.get_error_message() or str(error)

@@ -16,7 +16,7 @@ import libvirt
 
 from virshmanagerd.driver.calls import Calls, Limits
 from virshmanagerd.driver.eventloop import LOOP, Timer
-from virshmanagerd.driver.session import Constants, Session
+from virshmanagerd.driver.session import Constants, Hearer, Session
 from virshmanagerd.errors import LibvirtDown
 
 ENDED = "libvirt closed the connection"
@@ -27,9 +27,9 @@ log = logging.getLogger(__name__)
 class Link:
     """The way to one libvirt, which may be absent, come, go and come again."""
 
-    def __init__(self, uri: str, calls: Calls, limits: Limits, *, listens: bool = True) -> None:
+    def __init__(self, uri: str, calls: Calls, limits: Limits, hearer: Hearer | None = None) -> None:
         self._uri = uri
-        self._listens = listens
+        self._hearer = hearer
         self._calls = calls
         self._limits = limits
         self._lock = threading.Condition(threading.RLock())  # a future that is done calls back at once
@@ -85,17 +85,18 @@ class Link:
                 self.error = reason
                 self._constants = Constants()  # it may come back as another version
                 self._release()
+                self._say_down()
                 self._retry()
 
     def _release(self) -> None:
         session, self._session = self._session, None
         if session is not None:
+            if self._hearer:
+                self._hearer.left()
             self._calls.start(session.retire)
 
     def _open(self) -> None:
-        opening = functools.partial(
-            Session.open, self._uri, self._constants, self._closed, listens=self._listens
-        )
+        opening = functools.partial(Session.open, self._uri, self._constants, self._closed, self._hearer)
         self._opening = self._calls.start(opening)
         self._set_timer(LOOP.call_later(self._limits.open, functools.partial(self._overdue, self._opening)))
         self._opening.add_done_callback(self._opened)
@@ -122,13 +123,20 @@ class Link:
         self._set_timer(None)
         self._failures = 0
         self._session, self.epoch, self.error = session, session.epoch, ""
+        if self._hearer:
+            self._hearer.up(session)
         log.info("connected to %s", self._uri)
 
     def _failed(self, reason: str) -> None:
         if reason != self.error:  # said once, not at each attempt
             log.warning("no connection to %s: %s", self._uri, reason)
         self.error = reason
+        self._say_down()
         self._retry()
+
+    def _say_down(self) -> None:
+        if self._hearer:
+            self._hearer.down(self.error)
 
     def _overdue(self, opening: Future[Session]) -> None:
         with self._lock:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import threading
 import uuid
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
+from typing import Protocol
 
 import libvirt
 
@@ -15,10 +16,30 @@ from virshmanagerd.driver.cache import SummaryCache
 # waiting: the next message, such as this one, sends what lies there.
 KEEPALIVE = (2, 14)
 
-INVALIDATING = (
-    libvirt.VIR_DOMAIN_EVENT_ID_LIFECYCLE,
-    libvirt.VIR_DOMAIN_EVENT_ID_METADATA_CHANGE,
-)
+# Not every hypervisor tells of these.
+TELLING = (libvirt.VIR_DOMAIN_EVENT_ID_REBOOT, libvirt.VIR_DOMAIN_EVENT_ID_AGENT_LIFECYCLE)
+
+
+class Hearer(Protocol):
+    """Who is told what happens, on the event loop's thread. It must not wait."""
+
+    def up(self, session: Session) -> None:
+        """The session is the one in use."""
+
+    def left(self) -> None:
+        """It is not, any more; there may be another soon."""
+
+    def down(self, reason: str) -> None:
+        """There is none to be had."""
+
+    def lifecycle(self, session: Session, uuid: str, event: int, detail: int) -> None:
+        """As virConnectDomainEventCallback has it."""
+
+    def changed(self, session: Session, uuid: str) -> None:
+        """Something about a domain changed."""
+
+    def ballooned(self, session: Session, uuid: str) -> None:
+        """The size of a domain's memory changed."""
 
 
 class Constants:
@@ -38,7 +59,11 @@ class Session:
     """
 
     def __init__(
-        self, connection: libvirt.virConnect, constants: Constants, on_close: Callable[[Session], None]
+        self,
+        connection: libvirt.virConnect,
+        constants: Constants,
+        on_close: Callable[[Session], None],
+        hearer: Hearer | None = None,
     ) -> None:
         self.connection = connection
         self.constants = constants
@@ -47,21 +72,26 @@ class Session:
         self.ended = False
         self.nowait = True  # whether libvirt can pass over a domain that is busy
         self._on_close = on_close
+        self._hearer = hearer
         self._callbacks: list[int] = []
 
     @classmethod
     def open(
-        cls, uri: str, constants: Constants, on_close: Callable[[Session], None], *, listens: bool = True
+        cls,
+        uri: str,
+        constants: Constants,
+        on_close: Callable[[Session], None],
+        hearer: Hearer | None,
     ) -> Session:
         """Connect; `on_close` is called on the event loop's thread. Blocks without limit.
 
-        One of a host's connections `listens` to what happens there; the others need not hear it too.
+        One of a host's connections has a `hearer` of what happens there; the others need not hear it too.
 
         Raises libvirt.libvirtError.
         """
-        session = cls(libvirt.open(uri), constants, on_close)
+        session = cls(libvirt.open(uri), constants, on_close, hearer)
         try:
-            session._watch(INVALIDATING if listens else ())
+            session._watch()
         except libvirt.libvirtError:
             session.retire()
             raise
@@ -81,15 +111,37 @@ class Session:
         self._callbacks.clear()
         _if_possible(self.connection.unregisterCloseCallback)
 
-    def _watch(self, events: Iterable[int]) -> None:
+    def _watch(self) -> None:
         # A driver inside this process has no line that could break, and refuses keepalive.
         if _if_possible(self.connection.setKeepAlive, *KEEPALIVE):
             _if_possible(self.connection.registerCloseCallback, self._closed, None)
-        for event in events:
-            self._callbacks.append(self.connection.domainEventRegisterAny(None, event, self._changed, None))
+        if self._hearer:
+            self._register(libvirt.VIR_DOMAIN_EVENT_ID_LIFECYCLE, self._lifecycle)
+            self._register(libvirt.VIR_DOMAIN_EVENT_ID_METADATA_CHANGE, self._changed)
+            for event in TELLING:
+                _if_possible(self._register, event, self._changed)
+            _if_possible(self._register, libvirt.VIR_DOMAIN_EVENT_ID_BALLOON_CHANGE, self._ballooned)
+
+    def _register(self, event: int, callback: Callable[..., None]) -> None:
+        self._callbacks.append(self.connection.domainEventRegisterAny(None, event, callback, None))
+
+    def _lifecycle(
+        self, _connection: object, domain: libvirt.virDomain, event: int, detail: int, _: None
+    ) -> None:
+        uuid = domain.UUIDString()
+        self.summaries.forget(uuid)
+        if self._hearer:
+            self._hearer.lifecycle(self, uuid, event, detail)
 
     def _changed(self, _connection: object, domain: libvirt.virDomain, *_details: object) -> None:
-        self.summaries.forget(domain.UUIDString())
+        uuid = domain.UUIDString()
+        self.summaries.forget(uuid)
+        if self._hearer:
+            self._hearer.changed(self, uuid)
+
+    def _ballooned(self, _connection: object, domain: libvirt.virDomain, *_details: object) -> None:
+        if self._hearer:
+            self._hearer.ballooned(self, domain.UUIDString())
 
     def _closed(self, _connection: object, _reason: int, _opaque: None) -> None:
         self.ended = True
