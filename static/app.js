@@ -20,12 +20,14 @@
     }
   }
 
-  const GO = { o: "/", d: "/domains/", h: "/hosts/", c: "/discovery/" };
+  const STEPS = { j: 1, k: -1 };
+  const GO = { o: "/", d: "/domains/", p: "/operations/", h: "/hosts/", c: "/discovery/" };
+  const SCREEN_SECONDS = 7;
   let went = 0;
 
   function onKey(event) {
     if (event.ctrlKey || event.metaKey || event.altKey) return;
-    if (event.target.closest("input, textarea, select, [contenteditable]")) {
+    if (event.target.closest("input:not([type=checkbox]), textarea, select, [contenteditable]")) {
       if (event.key === "Escape") event.target.blur();
       return;
     }
@@ -41,6 +43,28 @@
       location.href = GO[event.key];
     }
     if (event.key !== "g") went = 0;
+    if (STEPS[event.key]) toRow(STEPS[event.key]);
+    const row = document.activeElement.closest("main tbody tr");
+    if (event.key === "x") row?.querySelector("input[type=checkbox]")?.click();
+    if (event.key === "m") row?.querySelector("[data-menu]")?.click();
+  }
+
+  /** Move the focus to the name in the next or previous row of the table that has it, else of the first. */
+  function toRow(step) {
+    const names = [...document.querySelectorAll("main tbody a.name")];
+    const at = names.findIndex((name) => name.closest("tr").contains(document.activeElement));
+    names[at < 0 ? 0 : Math.min(names.length - 1, Math.max(0, at + step))]?.focus();
+  }
+
+  /** The screen of a running domain, again and again while somebody looks. */
+  function refreshScreens() {
+    for (const image of document.querySelectorAll("img[data-screen]")) {
+      const box = image.getBoundingClientRect();
+      if (document.hidden || box.bottom < 0 || box.top > innerHeight || !image.complete) continue;
+      const next = image.cloneNode();
+      next.onload = () => image.replaceWith(next);
+      next.src = `${image.src.split("?")[0]}?${Date.now()}`;
+    }
   }
 
   async function copy(button) {
@@ -84,4 +108,5 @@
     updateAges();
   });
   setInterval(updateAges, 1000);
+  setInterval(refreshScreens, SCREEN_SECONDS * 1000);
 })();

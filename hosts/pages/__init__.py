@@ -1,16 +1,21 @@
-"""The pages of hosts, join keys and operations. They read what is stored; a worker asks whom must be asked."""
+"""The pages of hosts, join keys and operations. They read what is stored; a worker asks hosts."""
 
 from .hosts import add_host, approve, deny, host, hosts, probe, retire, row
 from .join_keys import create_join_key, join_keys, revoke_join_key
+from .operations import cancel_operation, open_operations, operation, operations
 
 __all__ = [
     "add_host",
     "approve",
+    "cancel_operation",
     "create_join_key",
     "deny",
     "host",
     "hosts",
     "join_keys",
+    "open_operations",
+    "operation",
+    "operations",
     "probe",
     "retire",
     "revoke_join_key",

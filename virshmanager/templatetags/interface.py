@@ -3,6 +3,7 @@
 import re
 from collections.abc import Iterator, Mapping
 from datetime import datetime
+from functools import cache
 
 from django import template
 from django.forms import BoundField
@@ -16,7 +17,7 @@ from django.utils.translation import gettext as _
 
 from discovery.models import Crawl
 from hosts.errors import sentence as sentence_of
-from hosts.models import Host
+from hosts.models import Host, Operation
 
 register = template.Library()
 
@@ -29,6 +30,7 @@ TONES = {
     "warn": {"stale", "pending", "found", "paused", "blocked", "shutdown", "foreign", "queued"},
     "bad": {"offline", "denied", "crashed", "failed"},
 }
+STATE = '<span class="state state-{}" data-state="{}"><span class="dot" aria-hidden="true"></span>{}</span>'
 
 
 def age_patterns() -> dict[str, str]:
@@ -111,6 +113,7 @@ def get(mapping: Mapping[str, object], key: str) -> object:
 
 
 @register.simple_tag
+@cache
 def icon(name: str, classes: str = "") -> SafeString:
     """An icon of the sprite. It repeats what the text beside it says, so a screen reader skips it."""
     return format_html(
@@ -121,10 +124,10 @@ def icon(name: str, classes: str = "") -> SafeString:
     )
 
 
-@register.inclusion_tag("partials/state.html")
-def state(word: str, label: str) -> dict[str, str]:
+@register.simple_tag
+def state(word: str, label: str) -> SafeString:
     """A state: a dot in its tone, and its name."""
-    return {"tone": tone(word), "label": label, "word": word}
+    return format_html(STATE, tone(word), word, label)
 
 
 @register.inclusion_tag("partials/sort.html", takes_context=True)
@@ -175,10 +178,11 @@ def time_left(crawl: Crawl) -> float | None:
 
 
 @register.filter
-def took(crawl: Crawl) -> float | None:
-    if not crawl.started_at or not crawl.finished_at:
+def took(work: Crawl | Operation) -> float | None:
+    begun = work.created_at if isinstance(work, Operation) else work.started_at
+    if not begun or not work.finished_at:
         return None
-    return (crawl.finished_at - crawl.started_at).total_seconds()
+    return (work.finished_at - begun).total_seconds()
 
 
 @register.filter
@@ -222,6 +226,10 @@ def strings() -> dict[str, object]:
         "reconnecting": _("Reconnecting"),
         "offline": _("Offline"),
         "copied": _("Copied"),
+        "failed": _(
+            "The server did not do it (status {n}). Load the page again, and look before you repeat it."
+        ),
+        "unreachable": _("The server does not answer. Look before you repeat it: it may have been done."),
         "silent": _("silent"),
         "other": _("other host"),
         "foreign": _("foreign service on the port"),

@@ -1,0 +1,85 @@
+"""The table of all domains, and the smaller one of a host's page."""
+
+import re
+from typing import Any
+
+from django.db.models import Count
+from django.http import HttpRequest, HttpResponse
+from django.shortcuts import get_object_or_404, render
+from django.views.decorators.http import require_safe
+
+from access.listing import listing
+from hosts.models import Host
+
+from ..choices import DomainState
+from ..filters import DomainFilter
+from ..models import Domain
+from ..verbs import VERBS
+from .rows import listed, rows_of
+
+SECTION = {"section": "domains"}
+ORDERINGS = {"name", "host__hostname", "state", "vcpus", "memory", "autostart"}
+SHOWN_ON_HOST_PAGE = 100
+# What else the address may ask for, and is kept by a search.
+KEPT = ("state", "host", "tag", "autostart", "stale", "missing", "ordering")
+HOSTS_OFFERED = 30
+# The verbs for a selection: at once, and in its menu.
+BULK = ("start", "shutdown", "reboot", "destroy")
+BULK_MORE = ("suspend", "resume", "save", "restore", "reset", "undefine")
+
+
+@require_safe
+def domains(request: HttpRequest) -> HttpResponse:
+    found = listing(
+        request, DomainFilter, listed(), counted=Domain.objects.all(), orderings=ORDERINGS, default="name"
+    )
+    context = {
+        "list": found,
+        "rows": rows_of(found.page.object_list),
+        "ordering": found.ordering,
+        "bulk_verbs": [VERBS[name] for name in BULK],
+        "bulk_more": [VERBS[name] for name in BULK_MORE],
+        "kept": [(name, value) for name in KEPT for value in request.GET.getlist(name) if value],
+        **_chips(request),
+    }
+    return render(request, "domains/domains.html", SECTION | context)
+
+
+def _chips(request: HttpRequest) -> dict[str, Any]:
+    """The filters that are offered, with how many domains each would show."""
+    counts = dict(Domain.objects.order_by().values_list("state").annotate(n=Count("pk")))
+    host = request.GET.get("host", "")
+    return {
+        "states": [(value, label, counts[value]) for value, label in DomainState.choices if value in counts],
+        "total": sum(counts.values()),
+        "missing": Domain.objects.filter(missing_since__isnull=False).count(),
+        "host": Host.objects.filter(pk=host).first() if re.fullmatch("[0-9]{1,18}", host) else None,
+        "hosts": Host.objects.owned().only("hostname", "address")[: HOSTS_OFFERED + 1],
+        "hosts_offered": HOSTS_OFFERED,
+    }
+
+
+@require_safe
+def row(request: HttpRequest, pk: int) -> HttpResponse:
+    return draw_row(request, pk)
+
+
+def draw_row(request: HttpRequest, pk: int) -> HttpResponse:
+    """One row as it is now; `?on-host` as the table of a host's page has it."""
+    domain = get_object_or_404(listed(), pk=pk)
+    context = {"row": rows_of([domain])[0], "without_host": "on-host" in request.GET}
+    return render(request, "domains/_row.html", context)
+
+
+@require_safe
+def of_host(request: HttpRequest, host_pk: int) -> HttpResponse:
+    """The fragment of a host's page that lists its domains."""
+    host = get_object_or_404(Host, pk=host_pk)
+    found = listed().filter(host=host)
+    context = {
+        "host": host,
+        "rows": rows_of(found[:SHOWN_ON_HOST_PAGE]),
+        "total": found.count(),
+        "limit": SHOWN_ON_HOST_PAGE,
+    }
+    return render(request, "domains/_of_host.html", context)
