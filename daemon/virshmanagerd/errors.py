@@ -6,6 +6,8 @@
     |- NoSerialDevice      409 no_serial_device the domain has no serial console that can be opened
     |- NoVncDevice         409 no_vnc_device    the domain has no VNC display
     |- ConsoleBusy         409 console_busy     another program has the serial console
+    |- GuestDidNotStop     409 guest_did_not_stop
+    |- XmlChanged          412 xml_changed      the domain's XML is not the one that was meant
     |- InvalidXML          422 invalid_xml
     |- NotSupported        501 not_supported    this hypervisor cannot do it
     `- Unavailable                              worth trying again
@@ -77,6 +79,22 @@ class ConsoleBusy(DriverError):
     type = "console_busy"
     status = 409
     title = "The console is in use"
+
+
+class GuestDidNotStop(DriverError):
+    """The guest was asked to shut down, and still runs at the deadline."""
+
+    type = "guest_did_not_stop"
+    status = 409
+    title = "The guest did not shut down in time"
+
+
+class XmlChanged(DriverError):
+    """Somebody else has changed the domain's definition."""
+
+    type = "xml_changed"
+    status = 412
+    title = "The domain's XML has changed"
 
 
 class InvalidXML(DriverError):

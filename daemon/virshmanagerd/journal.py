@@ -64,7 +64,7 @@ CREATE TABLE operation (
     ended_at REAL,
     acknowledged INTEGER NOT NULL DEFAULT 0
 );
-CREATE INDEX open_operation ON operation (received_at) WHERE ended_at IS NULL;
+CREATE INDEX open_operation ON operation (ended_at) WHERE ended_at IS NULL;
 COMMIT;
 """
 
@@ -124,6 +124,7 @@ class Journal:
         self._lock = threading.Lock()
         self._connection: sqlite3.Connection | None = None
         self._id = ""
+        self._closed = False
 
     def exists(self) -> bool:
         """Whether there is a file. Asks the disk only, and raises nothing."""
@@ -132,15 +133,17 @@ class Journal:
     @property
     def id(self) -> str:
         """The random name of this file."""
-        with self._use():
-            return self._id
+        if not self._id:
+            with self._use():
+                pass
+        return self._id
 
     def close(self) -> None:
-        """Close the file. Another use opens it again."""
+        """Close the file for good: another journal may be at its place by now."""
         with self._lock:
-            connection, self._connection = self._connection, None
-            if connection is not None:
-                connection.close()
+            self._closed = True
+            if self._connection is not None:
+                self._connection.close()
 
     def find(self, operation_id: str) -> Entry | None:
         """The entry of an operation."""
@@ -152,7 +155,7 @@ class Journal:
         """All entries without a verdict, the oldest first."""
         with self._use() as connection:
             rows = connection.execute(
-                "SELECT * FROM operation WHERE ended_at IS NULL ORDER BY received_at, rowid"
+                "SELECT * FROM operation WHERE ended_at IS NULL ORDER BY rowid"
             ).fetchall()
         return [_entry(row) for row in rows]
 
@@ -220,6 +223,8 @@ class Journal:
     @contextlib.contextmanager
     def _use(self) -> Iterator[sqlite3.Connection]:
         with self._lock:
+            if self._closed:
+                raise JournalUnwritable("the journal is closed")
             try:
                 yield self._connection or self._open()
             except (sqlite3.Error, OSError) as error:
