@@ -203,7 +203,7 @@ def test_a_clone_becomes_a_host_of_its_own(world: World, authority: Authority) -
     clone = Daemon(config, Driver("test:///default"))
     assert clone.ownership.state == "unclaimed"
     assert clone.identity.id != host.daemon.identity.id
-    assert clone.identity.journal_id != host.daemon.identity.journal_id
+    assert clone.journal_id != host.daemon.journal_id
     assert any("clone" in line for line in commands.status(config))
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING
 
-from virshmanagerd import certificates, files, identity, joinkey
+from virshmanagerd import certificates, files, identity, joinkey, journal
 from virshmanagerd.certificates import CertificateError
 from virshmanagerd.ownership import Ownership
 
@@ -68,7 +68,8 @@ def _join_key(config: Config) -> str:
 def reset(config: Config) -> Iterator[str]:
     """Forget owner and identity; a running daemon notices within a second, and makes a new key.
 
-    Spent join keys stay spent. The owner goes first: a crash in between leaves an unclaimed host.
+    So is the journal: who owns the host next need not know what was done before. Spent join keys stay spent.
+    The owner goes first: a crash in between leaves an unclaimed host.
 
     Raises:
         CommandError: when a file cannot be removed.
@@ -79,6 +80,7 @@ def reset(config: Config) -> Iterator[str]:
             for name in (identity.OWNER, identity.RECORD, identity.KEY)
             if files.remove(config.state_dir / name)
         ]
+        journal.remove(config.state_dir)
     except OSError as error:
         raise CommandError(f"the state cannot be removed: {error}") from None
     if not removed:

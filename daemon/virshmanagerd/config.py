@@ -9,6 +9,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from virshmanagerd import faults
+
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
@@ -75,7 +77,9 @@ def _read_file(file: Path) -> Mapping[str, object]:
 
 def _from_environment(environ: Mapping[str, str]) -> dict[str, str]:
     return {
-        key.removeprefix(PREFIX).lower(): value for key, value in environ.items() if key.startswith(PREFIX)
+        key.removeprefix(PREFIX).lower(): value
+        for key, value in environ.items()
+        if key.startswith(PREFIX) and key != faults.VARIABLE
     }
 
 

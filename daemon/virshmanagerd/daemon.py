@@ -17,13 +17,17 @@ from virshmanagerd import certificates, files, identity, tls
 from virshmanagerd.attempts import Attempts
 from virshmanagerd.consoles import Consoles
 from virshmanagerd.joinkey import JoinFile, JoinKey
+from virshmanagerd.journal import JournalUnwritable
+from virshmanagerd.operations import Operations
 from virshmanagerd.outbox import Outbox
 from virshmanagerd.ownership import Enrolment, Owner, Ownership, OwnershipError
+from virshmanagerd.sampler import Sampler
 
 if TYPE_CHECKING:
     from virshmanagerd.config import Config
     from virshmanagerd.driver import Driver
     from virshmanagerd.identity import Identity
+    from virshmanagerd.operations import Document
     from virshmanagerd.web import Peer
 
 logger = logging.getLogger(__name__)
@@ -56,6 +60,7 @@ class Daemon:
         self.driver = driver
         self.outbox = Outbox(driver.event_epoch)
         driver.tell(self.outbox)
+        self.sampler = Sampler(driver)
         self.consoles = Consoles(driver)
         self.attempts = Attempts(ENROL_BURST, ENROL_EVERY)
         self._lock = threading.RLock()
@@ -63,6 +68,7 @@ class Daemon:
         self._join_file = JoinFile(config.join_file, config.state_dir)
         self._generations = itertools.count(1)
         self._load()
+        self.operations = self._new_operations()
 
     def _load(self) -> None:
         self.identity: Identity = identity.load(self.config)
@@ -76,6 +82,20 @@ class Daemon:
             self.trust = self._trust(changed_by=0)
         except ssl.SSLError as error:  # a join key's CA was tried before
             raise OwnershipError(f"the owner's certificates cannot be used: {error}") from None
+
+    def _new_operations(self) -> Operations:
+        def tell(document: Document) -> None:
+            self.outbox.publish("operation.changed", operation=document)
+
+        return Operations(self.config.state_dir, self.driver, tell)
+
+    @property
+    def journal_id(self) -> str | None:
+        """The name of the operations' journal; None while it cannot be opened."""
+        try:
+            return self.operations.journal_id
+        except JournalUnwritable:
+            return None
 
     def join_key(self) -> JoinKey | None:
         """Return the join key on this host, expired or not; None when owned."""
@@ -156,11 +176,16 @@ class Daemon:
         try:
             if files.signature(self._key_file) != self._key_seen or self.ownership.changed_on_disk():
                 logger.warning("the state directory was changed from outside: it is read again")
+                known = self.identity.id
                 self._load()
+                if self.identity.id != known:  # a reset: the journal is another one, too
+                    self.operations.stop()
+                    self.operations = self._new_operations()
             else:
                 self._refresh(changed_by=0)
         finally:
             self._lock.release()
+        self.operations.tick()
 
     def _refresh(self, *, changed_by: int) -> None:
         if self._terms() != self.trust.terms:

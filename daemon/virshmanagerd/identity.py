@@ -10,11 +10,10 @@ import hashlib
 import hmac
 import json
 import logging
-import uuid
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from virshmanagerd import certificates, files
+from virshmanagerd import certificates, files, journal
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -40,14 +39,12 @@ class Identity:
     """The identity of one host.
 
     ``machine_id`` is an HMAC of the machine-id (64 hex digits) or None when the machine has none;
-    ``journal_id`` names the life of the operations journal; ``notice`` says why an identity was
-    replaced, or is empty.
+    ``notice`` says why an identity was replaced, or is empty.
     """
 
     key: ec.EllipticCurvePrivateKey
     id: str
     machine_id: str | None
-    journal_id: str
     notice: str = ""
 
     @property
@@ -59,21 +56,20 @@ class Identity:
 @dataclass(frozen=True)
 class _Record:
     machine_id: str | None
-    journal_id: str
     notice: str = ""
 
     @classmethod
     def load(cls, path: Path) -> _Record | None:
         try:
             found = json.loads(path.read_bytes())
-            return cls(found["machine_id"], str(found["journal_id"]), str(found["notice"]))
+            return cls(found["machine_id"], str(found["notice"]))
         except FileNotFoundError:
             return None
         except (OSError, ValueError, TypeError, KeyError) as error:
             raise IdentityError(f"{path} cannot be read: {error!r}") from None
 
     def save(self, path: Path) -> None:
-        text = {"machine_id": self.machine_id, "journal_id": self.journal_id, "notice": self.notice}
+        text = {"machine_id": self.machine_id, "notice": self.notice}
         files.write_private(path, json.dumps(text, indent=1).encode())
 
 
@@ -104,23 +100,24 @@ def load(config: Config) -> Identity:
         key = _load_key(directory / KEY)
     except OSError as error:
         raise IdentityError(f"the state directory cannot be used: {error}") from None
-    return Identity(key, certificates.host_id(key.public_key()), machine_id, record.journal_id, record.notice)
+    return Identity(key, certificates.host_id(key.public_key()), machine_id, record.notice)
 
 
 def _settle(directory: Path, machine_id: str | None) -> _Record:
-    """Return the record that fits this machine; forget key and owner when it is a clone."""
+    """Return the record that fits this machine; forget all of the original's when it is a clone."""
     path = directory / RECORD
     record = _Record.load(path)
     if record and (record.machine_id == machine_id or machine_id is None):
         return record
     notice = ""
     if record and record.machine_id is not None:
-        logger.warning("%s The owner and the key of the original are forgotten here.", CLONED)
+        logger.warning("%s Owner, key and journal of the original are forgotten here.", CLONED)
         # The record is written last: a crash before it finds the clone again.
         files.remove(directory / OWNER)
+        journal.remove(directory)
         files.remove(directory / KEY)
-        notice, record = CLONED, None
-    record = _Record(machine_id, record.journal_id if record else str(uuid.uuid4()), notice)
+        notice = CLONED
+    record = _Record(machine_id, notice)
     record.save(path)
     return record
 

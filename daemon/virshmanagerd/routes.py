@@ -8,7 +8,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from virshmanagerd.daemon import Daemon
-from virshmanagerd.handlers import consoles, domains, enrol, host, stats, wellknown
+from virshmanagerd.handlers import consoles, domains, enrol, events, host, operations, stats, wellknown
 from virshmanagerd.streams import Stream
 from virshmanagerd.web import Problem, Request, Response
 
@@ -57,6 +57,11 @@ ROUTES: tuple[Route, ...] = (
     Route("GET", "/v1/domains/{uuid}/console/serial", consoles.open_serial, Access.OWNER, stream=True),
     Route("GET", "/v1/domains/{uuid}/console/vnc", consoles.open_vnc, Access.OWNER, stream=True),
     Route("GET", "/v1/stats", stats.get_stats, Access.OWNER),
+    Route("GET", "/v1/events", events.open_events, Access.OWNER, stream=True),
+    Route("PUT", "/v1/operations/{id}", operations.put_operation, Access.OWNER),
+    Route("GET", "/v1/operations/{id}", operations.get_operation, Access.OWNER),
+    Route("POST", "/v1/operations/{id}/cancel", operations.cancel_operation, Access.OWNER),
+    Route("POST", "/v1/operations/acknowledge", operations.acknowledge_operations, Access.OWNER),
 )
 
 

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from virshmanagerd.daemon import Daemon
 
 API: Final = ("1",)
-FEATURES: Final = ("console", "screenshot", "stats")
+FEATURES: Final = ("console", "events", "operations", "screenshot", "stats")
 
 
 def get_host(daemon: Daemon, _request: Request) -> Response:
@@ -27,7 +27,7 @@ def get_host(daemon: Daemon, _request: Request) -> Response:
             "id": daemon.identity.id,
             "hostname": daemon.config.hostname or socket.gethostname(),
             "machine_id": daemon.identity.machine_id,
-            "journal_id": daemon.identity.journal_id,
+            "journal_id": daemon.journal_id,
             "boot_id": linux.boot_id(),
             "cpu_model": linux.cpu_model(),
             "load": linux.load(),
