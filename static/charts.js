@@ -10,6 +10,7 @@
   const SLOWEST = 60; // s between two fetches of what changes once an hour
   const LOST = 60000; // ms without an answer, after which all is fetched again
   const HEIGHT = 150; // CSS px
+  const DAY = 86400;
   const GAP = 2.5; // steps without a point
   const SLOW_PERIOD = 30; // s between two measurements that nobody waits for
   const { uPlot } = window;
@@ -57,12 +58,20 @@
           y: { range: (_, __, most) => [0, this.top(most)] },
         },
         axes: [
-          axis,
+          { ...axis, size: 30, space: 60, values: (_, marks) => marks.map((mark) => this.moment(mark)) },
           { ...axis, size: 72, values: (_, marks) => marks.map((mark) => written(mark, this.unit)), incrs: this.steps() },
         ],
         series: [{}, ...this.names.map(line)],
         hooks: { setCursor: [({ cursor }) => this.tell(cursor.idx)] },
       };
+    }
+
+    /** A time on the axis: of a month its day, else hours and minutes. */
+    moment(seconds) {
+      const date = new Date(seconds * 1000);
+      const { lang } = document.documentElement;
+      if (this.range[1] - this.range[0] > DAY) return date.toLocaleDateString(lang, { month: "short", day: "numeric" });
+      return date.toLocaleTimeString(lang, { hour: "2-digit", minute: "2-digit", hourCycle: "h23" });
     }
 
     /** Where the marks of the axis may be: whole binary units of bytes. */
