@@ -187,9 +187,9 @@ class World:
         self.hosts.append(host)
         return host
 
-    def owned(self, authority: Authority) -> Host:
+    def owned(self, authority: Authority, config: Config | None = None) -> Host:
         """Start a host, and make it the authority's, by the protocol."""
-        host = self.host(authority)
+        host = self.host(authority, config)
         enrol(host, authority)
         return host
 

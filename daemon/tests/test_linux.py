@@ -19,6 +19,18 @@ def test_a_system_without_proc_says_nothing() -> None:
     assert linux.memory() == (None, None)
     assert linux.cpu_model() is None
     assert linux.boot_id() is None
+    assert linux.cpu_time_ns() is None
+
+
+@pytest.mark.parametrize("text", ["cpu", "intr 1 2 3", "cpu 1 two 3", "cpu -1"])
+def test_nonsense_is_no_time(proc: Path, text: str) -> None:
+    (proc / "stat").write_text(text + "\n")
+    assert not linux.cpu_time_ns()
+
+
+def test_time_that_is_idle_or_counted_twice_is_left_out(proc: Path) -> None:
+    (proc / "stat").write_text("cpu  1 20 300 9999 9999 4000 50000 600000 9999 9999\ncpu0 1 1 1\n")
+    assert linux.cpu_time_ns() == 654_321 * 10_000_000
 
 
 def test_nonsense_is_left_out(proc: Path) -> None:

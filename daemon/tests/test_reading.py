@@ -137,7 +137,7 @@ def test_the_host_is_told(daemon: Daemon) -> None:
     assert told["machine_id"] == daemon.identity.machine_id
     assert told["libvirt"]["hypervisor"] == "TEST"
     assert told["api"] == ["1"]
-    assert told["features"] == ["screenshot", "stats"]
+    assert told["features"] == ["console", "events", "operations", "screenshot", "stats"]
     assert len(told["load"]) == 3
 
 

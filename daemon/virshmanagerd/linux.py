@@ -9,6 +9,7 @@ from virshmanagerd.text import clean
 
 PROC = Path("/proc")
 LIMIT = 1024 * 1024
+BUSY = (0, 1, 2, 5, 6, 7)  # user, nice, system, irq, softirq, steal: not idle, iowait, nor what is in user
 
 
 def cpus() -> int | None:
@@ -36,6 +37,15 @@ def memory() -> tuple[int | None, int | None]:
     total = sizes.get("MemTotal")
     free = sum(sizes.get(name, 0) for name in ("MemFree", "Buffers", "Cached"))
     return total, None if total is None else free
+
+
+def cpu_time_ns() -> int | None:
+    """Time that all CPUs together have worked since the boot, guests included."""
+    name, *ticks = _read("stat").partition("\n")[0].split() or [""]
+    if name != "cpu" or not all(tick.isdecimal() for tick in ticks):
+        return None
+    busy = sum(int(ticks[index]) for index in BUSY if index < len(ticks))
+    return busy * 1_000_000_000 // os.sysconf("SC_CLK_TCK")
 
 
 def boot_id() -> str | None:

@@ -20,8 +20,16 @@ from typing import TypeVar
 
 import libvirt
 
-from virshmanagerd.driver import bulk, consoles, facts, screen, single
-from virshmanagerd.driver.answers import Domain, DomainDetails, DomainStats, HostFacts, Libvirt, Listing
+from virshmanagerd.driver import bulk, consoles, facts, samples, screen, single
+from virshmanagerd.driver.answers import (
+    Domain,
+    DomainDetails,
+    DomainStats,
+    HostFacts,
+    Libvirt,
+    Listing,
+    Sample,
+)
 from virshmanagerd.driver.calls import CallLost, Calls, Limits, exit_process
 from virshmanagerd.driver.consoles import End, Listener, SerialConsole
 from virshmanagerd.driver.eventloop import LOOP, Timer
@@ -110,13 +118,14 @@ class Driver:
 
         Raises LibvirtDown, QueueFull, HypervisorBusy, NotSupported.
         """
-        end = time.monotonic() + self._limits.bulk
-        try:
-            return self._ask(bulk.stats, self._limits.bulk_first)
-        except CallLost:
-            # The lost call now holds the stuck domain's job: the next one passes over that domain.
-            session = self._link.session()
-            return self._run(session, bulk.stats, end - time.monotonic())
+        return self._ask_twice(bulk.stats)
+
+    def samples(self) -> list[Sample]:
+        """The counters of each active domain.
+
+        Raises LibvirtDown, QueueFull, HypervisorBusy, NotSupported.
+        """
+        return self._ask_twice(samples.take)
 
     def domain(self, uuid: str) -> DomainDetails:
         """One domain with its devices and addresses.
@@ -213,7 +222,7 @@ class Driver:
         try:
             self._calls.run(work, self._limits.read)
         except CallLost:
-            console.close()
+            console.close(lambda: None)
             raise
         except libvirt.libvirtError as error:  # of a connection of its own, which says nothing of the others
             raise from_code(error.get_error_code(), error.get_error_message() or str(error)) from None
@@ -252,6 +261,16 @@ class Driver:
 
     def _ask(self, work: Callable[[Session], T], seconds: float) -> T:
         return self._run(self._link.session(), work, seconds)
+
+    def _ask_twice(self, work: Callable[[Session], T]) -> T:
+        """Ask for statistics of all domains."""
+        end = time.monotonic() + self._limits.bulk
+        try:
+            return self._ask(work, self._limits.bulk_first)
+        except CallLost:
+            # The lost call now holds the stuck domain's job: the next one passes over that domain.
+            session = self._link.session()
+            return self._run(session, work, end - time.monotonic())
 
     def _run(self, session: Session, work: Callable[[Session], T], seconds: float) -> T:
         try:

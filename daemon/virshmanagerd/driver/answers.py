@@ -67,6 +67,39 @@ class DomainDetails(Domain, Details):
     xml_hash: str
 
 
+class BlockCounters(TypedDict):
+    """Of all disks together; None where libvirt does not say."""
+
+    rd_bytes: int | None
+    wr_bytes: int | None
+    rd_reqs: int | None
+    wr_reqs: int | None
+
+
+class NetCounters(TypedDict):
+    """Of all interfaces together; None where libvirt does not say."""
+
+    rx_bytes: int | None
+    tx_bytes: int | None
+    rx_packets: int | None
+    tx_packets: int | None
+
+
+class Sample(TypedDict):
+    """What one active domain uses; counters grow until the domain ends. None where libvirt does not say.
+
+    `memory` is what the guest has now, `memory_used` what it says that it uses of it.
+    """
+
+    uuid: str
+    cpu_time_ns: int | None
+    vcpus: int | None
+    memory: int | None
+    memory_used: int | None
+    block: BlockCounters
+    net: NetCounters
+
+
 Stat = int | float | bool | str
 
 

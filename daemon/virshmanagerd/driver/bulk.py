@@ -28,19 +28,20 @@ NOTHING: Final = Summary(title=None, description=None, tags=[], vcpus=None, memo
 Rows = list[tuple[libvirt.virDomain, dict[str, Stat]]]
 
 
-def rows(session: Session, groups: int) -> Rows:
-    """Each domain with libvirt's statistics of these groups.
+def rows(session: Session, groups: int, *, active_only: bool = False) -> Rows:
+    """Each domain, or each active one, with libvirt's statistics of these groups.
 
     A domain that is busy in another call gives less, instead of holding up the
     rest, where libvirt can do that.
     """
-    flags = libvirt.VIR_CONNECT_GET_ALL_DOMAINS_STATS_NOWAIT if session.nowait else 0
+    nowait = libvirt.VIR_CONNECT_GET_ALL_DOMAINS_STATS_NOWAIT if session.nowait else 0
+    active = libvirt.VIR_CONNECT_GET_ALL_DOMAINS_STATS_ACTIVE if active_only else 0
     try:
-        answer: Rows = session.connection.getAllDomainStats(groups, flags)
+        answer: Rows = session.connection.getAllDomainStats(groups, nowait | active)
     except libvirt.libvirtError as error:
-        if flags and error.get_error_code() in UNSUPPORTED:
+        if nowait and error.get_error_code() in UNSUPPORTED:
             session.nowait = False
-            return rows(session, groups)
+            return rows(session, groups, active_only=active_only)
         if error.get_error_code() == libvirt.VIR_ERR_NO_SUPPORT:
             return _one_by_one(session)
         raise
