@@ -18,7 +18,7 @@ from rest_framework.views import APIView
 
 from access.authentication import login_of_request
 from access.permissions import IsAdministrator, caller
-from hosts.api import ANSWERS, KEY_HEADER, WAIT_HEADER, answered, key_of, wait_of
+from hosts.api import ANSWERS, KEY_HEADER, WAIT_HEADER, answered, asked_by, key_of
 from hosts.models import Host
 
 from . import services
@@ -60,9 +60,8 @@ class VerbsMixin(viewsets.GenericViewSet[Domain]):
     }
 
     def _act(self, request: Request, name: str, args: dict[str, Any] | None = None) -> Response:
-        domain = self.get_object()
-        asked = {"actor": caller(request), "key": key_of(request), "here": wait_of(request) > 0}
-        return answered(request, services.act(domain, name, args=args, **asked))
+        operation = services.act(self.get_object(), name, args=args, **asked_by(request))
+        return answered(request, operation)
 
     @verb
     def start(self, request: Request, pk: str) -> Response:
@@ -156,8 +155,8 @@ class DefineView(APIView):
         host = get_object_or_404(Host, pk=pk)
         asked = DefinitionSerializer(data=request.data)
         asked.is_valid(raise_exception=True)
-        how = {"actor": caller(request), "key": key_of(request), "here": wait_of(request) > 0}
-        return answered(request, services.define(host, xml=asked.validated_data["xml"], **how))
+        operation = services.define(host, xml=asked.validated_data["xml"], **asked_by(request))
+        return answered(request, operation)
 
 
 class DomainViewSet(

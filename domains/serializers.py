@@ -185,7 +185,7 @@ class BulkSerializer(serializers.Serializer[dict[str, Any]]):
 
     verb = serializers.ChoiceField(choices=[name for name, verb in VERBS.items() if verb.button])
     selector = SelectorSerializer()
-    order = serializers.ChoiceField(choices=services.ORDERS, default="given")
+    order = serializers.ChoiceField(choices=list(services.ORDERS), default="given")
     stagger = serializers.IntegerField(min_value=0, max_value=services.LONGEST_STAGGER, default=0)
     stop_on_failure = serializers.BooleanField(default=False)
     dry_run = serializers.BooleanField(default=False)

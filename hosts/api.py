@@ -2,8 +2,9 @@
 
 import re
 from collections.abc import Callable
-from typing import Any, Final
+from typing import Any, Final, TypedDict
 
+from django.contrib.auth.models import User
 from django.urls import reverse
 from drf_spectacular.utils import OpenApiParameter, extend_schema
 from rest_framework import mixins, viewsets
@@ -50,6 +51,18 @@ def wait_of(request: Request) -> int:
 def key_of(request: Request) -> str:
     key: str = request.headers.get("Idempotency-Key", "")
     return key
+
+
+class Asked(TypedDict):
+    """Who asks for an operation, by which key, and whether the request itself will carry it."""
+
+    actor: User
+    key: str
+    here: bool
+
+
+def asked_by(request: Request) -> Asked:
+    return Asked(actor=caller(request), key=key_of(request), here=wait_of(request) > 0)
 
 
 def answered(request: Request, operation: Operation) -> Response:

@@ -192,7 +192,7 @@ def _release(parent: Operation) -> set[int]:
         return set()
     one_by_one = args["stop_on_failure"] or args["stagger"]
     on_their_way: Counter[int | None] = Counter(released.order_by().values_list("host_id", flat=True))
-    full = [host_id for host_id, count in on_their_way.items() if count >= AT_ONCE_PER_HOST]
+    full = [host_id for host_id, count in on_their_way.items() if host_id and count >= AT_ONCE_PER_HOST]
     waiting = held_children(parent).exclude(host_id__in=full)
     chosen = []
     for child in waiting[: 1 if one_by_one else ROWS_PER_STATEMENT]:

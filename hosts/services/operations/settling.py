@@ -114,5 +114,5 @@ def _report(operation: Operation, document: OperationDocument) -> None:
         return
     if domain is not None and domain["uuid"] in {operation.target_uuid, document["uuid"]}:
         domain_reported.send(sender=Operation, host=host, domains=[domain])
-    elif operation.verb == "undefine" and operation.state == S.SUCCEEDED:
+    elif operation.verb == "undefine" and document["state"] == "done":
         domain_gone.send(sender=Operation, host=host, uuids=[operation.target_uuid])

@@ -1,0 +1,407 @@
+"""Carrying: hosts that are away, hang, refuse, lie and forget. An unreachable host is never a verdict."""
+
+import time
+from collections.abc import Iterator
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+from django.contrib.auth.models import User
+from django.utils import timezone
+
+from hosts import services
+from hosts.agent import calls
+from hosts.agent.transport import Timeouts
+from hosts.choices import OperationState, Trust
+from hosts.models import Host, Operation
+from hosts.services.operations import carrying, moves
+from hosts.services.operations.places import Entry, Places
+from hosts.trust import ClientIdentity
+
+from .factories import told_domain
+from .journals import Journal, asked_for, due_now, fresh, moves_of, played, too_late
+
+pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("redis_server", "dialable")]
+
+S = OperationState
+
+
+@pytest.fixture
+def journal() -> Journal:
+    return Journal()
+
+
+@pytest.fixture
+def host(journal: Journal, tmp_path: Path, client_identity: ClientIdentity) -> Iterator[Host]:
+    with played(tmp_path, client_identity, journal) as host:
+        yield host
+
+
+@pytest.fixture
+def gone(tmp_path: Path, client_identity: ClientIdentity) -> Host:
+    """A host whose port is closed."""
+    with played(tmp_path, client_identity, Journal()) as host:
+        pass
+    return host
+
+
+@pytest.fixture
+def hasty(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(calls, "JOURNAL", Timeouts(connect=0.4, read=0.3, total=0.5))
+
+
+def carried(operation: Operation) -> Operation:
+    services.carry(operation.pk)
+    return fresh(operation)
+
+
+def word(operation: Operation) -> str:
+    assert operation.problem is not None
+    return str(operation.problem["type"])
+
+
+# Hosts that do not answer.
+
+
+def test_an_unreachable_host_is_no_verdict(gone: Host, ada: User) -> None:
+    operation = asked_for(gone, ada)
+    pauses = []
+    for _ in range(6):
+        begun = timezone.now()
+        operation = carried(due_now(operation))
+        pauses.append(round((operation.due_at - begun).total_seconds(), 1))
+    assert (operation.state, operation.attempts) == (S.ACCEPTED, 6)
+    assert pauses == [0.5, 1.0, 2.0, 4.0, 5.0, 5.0]
+    # Nothing was sent, so nothing is in doubt.
+    assert (operation.sent_at, operation.journal_id) == (None, "")
+
+
+def test_what_the_host_never_had_expires_at_the_deadline(gone: Host, ada: User) -> None:
+    operation = too_late(carried(asked_for(gone, ada)))
+    services.sweep()
+    operation = fresh(operation)
+    assert (operation.state, word(operation), operation.due_at) == (S.EXPIRED, "expired", moves.NEVER)
+    assert operation.problem is not None
+    assert "cannot be reached" in operation.problem["detail"]
+
+
+def test_nothing_is_sent_after_the_deadline(host: Host, journal: Journal, ada: User) -> None:
+    operation = carried(too_late(asked_for(host, ada)))
+    assert operation.state == S.EXPIRED
+    assert journal.requests == []
+
+
+@pytest.mark.usefixtures("hasty")
+def test_a_host_that_hangs_is_given_up_soon_and_asked_again(host: Host, journal: Journal, ada: User) -> None:
+    journal.faults = ["hang", "hang"]
+    begun = time.monotonic()
+    operation = carried(asked_for(host, ada))
+    assert time.monotonic() - begun < 2
+    assert (operation.state, operation.sent_at is not None) == (S.ACCEPTED, True)
+    journal.faults, journal.ends = [], "done"
+    assert carried(due_now(operation)).state == S.SUCCEEDED
+
+
+@pytest.mark.usefixtures("hasty")
+def test_what_may_have_arrived_does_not_expire_without_the_hosts_word(
+    host: Host, journal: Journal, ada: User
+) -> None:
+    journal.faults = ["hang", "hang"]
+    operation = too_late(carried(asked_for(host, ada)))
+    services.sweep()
+    assert fresh(operation).state == S.ACCEPTED
+    journal.faults = []
+    operation = carried(operation)
+    assert (operation.state, word(operation)) == (S.EXPIRED, "expired")
+    assert journal.ran == []
+
+
+def test_what_was_lost_on_the_way_back_runs_once(host: Host, journal: Journal, ada: User) -> None:
+    # Each call is tried twice, when a connection that was kept alive is cut.
+    journal.faults = ["drop_answer", "drop_answer"]
+    operation = carried(asked_for(host, ada, verb="reboot"))
+    assert operation.state == S.ACCEPTED
+    operation = carried(due_now(operation))
+    assert operation.state == S.SUCCEEDED
+    assert journal.ran == [str(operation.pk)]
+
+
+def test_what_ran_shortly_before_the_deadline_has_its_verdict(
+    host: Host, journal: Journal, ada: User
+) -> None:
+    journal.faults = ["drop_answer", "drop_answer"]
+    operation = carried(too_late(carried(asked_for(host, ada))))
+    assert operation.state == S.SUCCEEDED
+
+
+def test_a_host_that_had_it_is_asked_long_before_it_is_lost(host: Host, journal: Journal, ada: User) -> None:
+    journal.ends = "started"
+    operation = carried(asked_for(host, ada))
+    assert operation.state == S.RUNNING
+    journal.faults = ["drop_request"] * 4
+    operation = carried(too_late(operation, minutes=9.5))
+    assert operation.state == S.RUNNING
+    operation = carried(too_late(operation, minutes=10.1))
+    assert (operation.state, word(operation)) == (S.UNKNOWN, "lost")
+
+
+def test_a_slow_operation_is_waited_for_after_its_deadline(host: Host, journal: Journal, ada: User) -> None:
+    journal.ends = "started"
+    operation = carried(too_late(carried(asked_for(host, ada)), minutes=60))
+    assert operation.state == S.RUNNING
+    journal.settle(operation.pk, "done")
+    assert carried(due_now(operation)).state == S.SUCCEEDED
+
+
+# Hosts that refuse.
+
+
+def test_a_refusal_is_a_verdict(host: Host, journal: Journal, ada: User) -> None:
+    journal.refuses = (422, "bad_operation")
+    operation = carried(asked_for(host, ada))
+    assert (operation.state, word(operation)) == (S.FAILED, "bad_operation")
+
+
+@pytest.mark.parametrize("answer", [(404, "not_found"), (405, "method_not_allowed"), (501, "not_supported")])
+def test_a_daemon_too_old_for_operations_says_so(
+    host: Host, journal: Journal, ada: User, answer: tuple[int, str]
+) -> None:
+    journal.refuses = answer
+    operation = carried(asked_for(host, ada))
+    assert (operation.state, word(operation)) == (S.FAILED, "not_supported")
+
+
+@pytest.mark.parametrize(
+    "answer", [(507, "journal_unwritable"), (503, "queue_full"), (500, "internal_error"), (403, "not_owned")]
+)
+def test_a_host_in_trouble_is_no_verdict(
+    host: Host, journal: Journal, ada: User, answer: tuple[int, str]
+) -> None:
+    journal.refuses = answer
+    operation = carried(asked_for(host, ada))
+    assert (operation.state, operation.sent_at) == (S.ACCEPTED, None)
+    journal.refuses = None
+    assert carried(due_now(operation)).state == S.SUCCEEDED
+
+
+@pytest.mark.parametrize("trust", [Trust.DENIED, Trust.RETIRED, Trust.PENDING])
+def test_a_host_that_was_given_up_is_not_asked(host: Host, journal: Journal, ada: User, trust: Trust) -> None:
+    operation = asked_for(host, ada)
+    Host.objects.update(trust=trust)
+    operation = carried(operation)
+    assert (operation.state, word(operation)) == (S.FAILED, "host_not_owned")
+    assert journal.requests == []
+
+
+def test_what_a_host_had_before_it_was_given_up_is_unknown(host: Host, journal: Journal, ada: User) -> None:
+    journal.ends = "started"
+    operation = carried(asked_for(host, ada))
+    services.retire(host)
+    operation = carried(due_now(operation))
+    assert (operation.state, word(operation)) == (S.UNKNOWN, "host_not_owned")
+
+
+def test_operations_of_a_forgotten_host_end(host: Host, ada: User) -> None:
+    operation = asked_for(host, ada)
+    Host.objects.update(trust=Trust.DENIED)
+    services.forget(host)
+    services.sweep()
+    operation = fresh(operation)
+    assert (operation.state, word(operation), operation.due_at) == (S.FAILED, "host_not_owned", moves.NEVER)
+
+
+def test_a_host_of_which_there_are_two_is_not_asked(host: Host, journal: Journal, ada: User) -> None:
+    operation = asked_for(host, ada)
+    Host.objects.update(problem="duplicate_identity")
+    assert carried(operation).state == S.ACCEPTED
+    assert journal.requests == []
+
+
+# Journals that are lost.
+
+
+def test_a_new_journal_is_noted_when_nothing_was_sent_before(host: Host, journal: Journal, ada: User) -> None:
+    journal.lose()
+    operation = carried(asked_for(host, ada, verb="reboot"))
+    assert (operation.state, operation.sent_at) == (S.ACCEPTED, None)
+    host.refresh_from_db()
+    assert host.journal_id == journal.journal_id
+    operation = carried(due_now(operation))
+    assert (operation.state, operation.journal_id) == (S.SUCCEEDED, journal.journal_id)
+    assert journal.ran == [str(operation.pk)]
+
+
+@pytest.mark.parametrize("verb", ["reboot", "reset", "start"])
+@pytest.mark.parametrize("answered", [True, False])
+def test_what_a_lost_journal_may_have_held_is_never_sent_again(
+    host: Host, journal: Journal, ada: User, verb: str, *, answered: bool
+) -> None:
+    journal.ends = "started"
+    journal.faults = [] if answered else ["drop_answer", "drop_answer"]
+    operation = carried(asked_for(host, ada, verb=verb))
+    row = told_domain(uuid=str(operation.target_uuid), state="shutoff", id=None)
+    journal.domains[row["uuid"]] = row
+    journal.lose()
+    operation = carried(due_now(operation))
+    assert (operation.state, word(operation)) == (S.UNKNOWN, "journal_changed")
+    assert journal.ran == [str(operation.pk)]
+
+
+@pytest.mark.parametrize(
+    ("verb", "args", "state"),
+    [
+        ("start", {}, {"state": "running"}),
+        ("destroy", {}, {"state": "shutoff"}),
+        ("shutdown", {}, {"state": "shutoff"}),
+        ("suspend", {}, {"state": "paused"}),
+        ("resume", {}, {"state": "running"}),
+        ("save", {}, {"state": "shutoff", "has_managed_save": True}),
+        ("restore", {}, {"state": "running"}),
+        ("autostart", {"enabled": True}, {"autostart": True}),
+        ("metadata", {"title": "x", "tags": ["a"]}, {"title": "x", "metadata": {"tags": ["a"]}}),
+    ],
+)
+def test_an_effect_that_is_there_is_a_verdict_without_a_journal(
+    host: Host, journal: Journal, ada: User, verb: str, args: dict[str, Any], state: dict[str, Any]
+) -> None:
+    journal.ends = "started"
+    operation = carried(asked_for(host, ada, verb=verb, args=args))
+    row = told_domain(uuid=str(operation.target_uuid)) | state
+    journal.domains[row["uuid"]] = row
+    journal.lose()
+    operation = carried(due_now(operation))
+    assert (operation.state, operation.problem, operation.result) == (S.SUCCEEDED, None, {"observed": True})
+
+
+def test_a_domain_that_is_gone_was_undefined(host: Host, journal: Journal, ada: User) -> None:
+    journal.ends = "started"
+    operation = carried(asked_for(host, ada, verb="undefine"))
+    journal.lose()
+    assert carried(due_now(operation)).state == S.SUCCEEDED
+
+
+# Cancelling.
+
+
+def test_a_daemon_is_asked_to_cancel_what_it_has(host: Host, journal: Journal, ada: User) -> None:
+    journal.ends = "received"
+    operation = carried(asked_for(host, ada))
+    assert operation.state == S.SENT
+    services.cancel(operation, actor=ada)
+    assert carried(operation).state == S.CANCELLED
+    assert journal.ran == []
+
+
+def test_a_cancellation_that_comes_too_late_changes_nothing(host: Host, journal: Journal, ada: User) -> None:
+    journal.ends = "started"
+    operation = carried(asked_for(host, ada, verb="save"))
+    services.cancel(operation, actor=ada)
+    operation = carried(operation)
+    assert (operation.state, operation.cancel_asked_at) == (S.RUNNING, None)
+    journal.settle(operation.pk, "done")
+    assert carried(due_now(operation)).state == S.SUCCEEDED
+
+
+def test_what_was_cancelled_in_doubt_is_not_sent_again(host: Host, journal: Journal, ada: User) -> None:
+    journal.faults = ["drop_request"] * 2
+    operation = carried(asked_for(host, ada, verb="reboot"))
+    services.cancel(operation, actor=ada)
+    operation = carried(due_now(operation))
+    assert (operation.state, word(operation)) == (S.CANCELLED, "cancelled")
+    assert journal.ran == []
+
+
+# Sweeping and places.
+
+
+def test_a_held_operation_is_left_alone(host: Host, journal: Journal, ada: User) -> None:
+    operation = asked_for(host, ada)
+    assert carrying._take(operation.pk) is not None
+    assert carrying._take(operation.pk) is None
+    services.carry_host(host.pk)
+    assert journal.requests == []
+
+
+def test_a_carrier_that_died_is_replaced(host: Host, ada: User) -> None:
+    operation = asked_for(host, ada)
+    assert carrying._take(operation.pk) is not None
+    operation = fresh(operation)
+    assert timedelta() < operation.due_at - timezone.now() <= carrying.HOLD
+    assert carried(due_now(operation)).state == S.SUCCEEDED
+
+
+def test_one_host_at_a_time_and_few_that_are_doubtful() -> None:
+    places = Places(doubtful=1)
+    assert places.enter(1, doubtful=True) is Entry.TAKEN
+    assert places.enter(1, doubtful=True) is Entry.BUSY
+    assert places.enter(2, doubtful=True) is Entry.FULL
+    assert places.enter(3, doubtful=False) is Entry.TAKEN
+    assert places.leave(1)
+    assert not places.leave(3)
+    assert places.enter(2, doubtful=True) is Entry.TAKEN
+
+
+def test_a_failure_puts_off_the_others_of_this_host(gone: Host, ada: User) -> None:
+    operations = [asked_for(gone, ada) for _ in range(5)]
+    services.carry_host(gone.pk)
+    attempts = sorted(fresh(operation).attempts for operation in operations)
+    assert attempts == [0, 0, 0, 0, 1]
+    assert all(fresh(operation).due_at > timezone.now() for operation in operations)
+
+
+def test_hosts_that_hang_find_no_more_places_than_theirs(gone: Host, ada: User) -> None:
+    operation = asked_for(gone, ada)
+    Host.objects.update(missed_probes=1)
+    taken = list(range(-1, -1000, -1))
+    held = [one for one in taken if carrying.places.enter(one, doubtful=True) is Entry.TAKEN]
+    try:
+        services.carry_host(gone.pk)
+    finally:
+        for one in held:
+            carrying.places.leave(one)
+    assert (len(held), fresh(operation).attempts) == (8, 0)
+    assert fresh(operation).due_at > timezone.now()
+
+
+def test_the_sweep_wakes_a_carrier_for_each_host_with_something_due(
+    host: Host, gone: Host, ada: User, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    woken: list[int] = []
+    monkeypatch.setattr("hosts.services.operations.sweeping.wake_carrier", woken.append)
+    for _ in range(3):
+        asked_for(host, ada)
+    services.sweep()
+    assert woken == [host.pk]
+
+
+def test_a_verdict_is_acknowledged_and_then_left_alone(host: Host, journal: Journal, ada: User) -> None:
+    operation = asked_for(host, ada)
+    services.carry_host(host.pk)
+    operation = fresh(operation)
+    assert (operation.state, operation.acknowledged, operation.due_at) == (S.SUCCEEDED, True, moves.NEVER)
+    assert journal.acknowledged == [str(operation.pk)]
+
+
+def test_a_watched_host_is_not_asked_all_the_time(host: Host, journal: Journal, ada: User) -> None:
+    journal.ends = "started"
+    Host.objects.update(watched_at=timezone.now())
+    operation = carried(asked_for(host, ada))
+    assert operation.due_at - timezone.now() > timedelta(seconds=10)
+    report = journal.settle(operation.pk, "done")
+    assert services.settle_report(host, report)
+    assert fresh(operation).state == S.SUCCEEDED
+
+
+def test_the_daemon_gets_what_was_asked_for(host: Host, journal: Journal, ada: User) -> None:
+    operation = carried(asked_for(host, ada, verb="autostart", args={"enabled": False}))
+    asked = journal.asked[str(operation.pk)]
+    assert 50 < asked.pop("deadline") <= 60
+    assert asked == {
+        "verb": "autostart",
+        "target": {"type": "domain", "uuid": str(operation.target_uuid)},
+        "args": {"enabled": False},
+        "journal_id": "journal-1",
+    }
+    assert moves_of(operation) == [S.ACCEPTED, S.SUCCEEDED]
+    assert operation.started_at is not None
