@@ -12,7 +12,7 @@ import socket
 import ssl
 
 PIECE = 16 * 1024
-# A request has at most 80 KiB. The rest is for the records around it, and for a client's certificates.
+# A request of a stranger has at most 80 KiB. The rest is for the records around it, and for certificates.
 WIRE_BYTES_PER_REQUEST = 128 * 1024
 # Answers that TLS gives by itself, and whose sender does not take them, end the connection at this size.
 MOST_UNASKED = 256 * 1024
@@ -37,7 +37,8 @@ class Channel:
         self._incoming, self._outgoing = ssl.MemoryBIO(), ssl.MemoryBIO()
         self._tls = context.wrap_bio(self._incoming, self._outgoing, server_side=True)
         self._unsent = memoryview(b"")
-        self._allowance = WIRE_BYTES_PER_REQUEST
+        self._most = WIRE_BYTES_PER_REQUEST
+        self._allowance = self._most
         self.sent = 0
 
     def fileno(self) -> int:
@@ -66,9 +67,14 @@ class Channel:
             raise ssl.SSLWantReadError
         return received
 
+    def allow(self, size: int) -> None:
+        """Let the client send so many bytes more with each request."""
+        self._most += size
+        self._allowance += size
+
     def renew_allowance(self) -> None:
         """Let the client send another request, or more of a stream."""
-        self._allowance = WIRE_BYTES_PER_REQUEST
+        self._allowance = self._most
 
     def notice_death(self, seconds: float) -> None:
         """Have the kernel end the connection when nothing that was sent is acknowledged for so long."""

@@ -21,7 +21,7 @@ from virshmanagerd import attempts
 from virshmanagerd.certificates import CertificateError, PeerCertificate
 from virshmanagerd.channel import Channel
 from virshmanagerd.conversation import Conversation, Loop, abandon
-from virshmanagerd.exchange import Answer, Exchange, RawRequest, answer_from
+from virshmanagerd.exchange import PROVEN_BODY_BYTES, Answer, Exchange, RawRequest, answer_from
 from virshmanagerd.web import Peer, Problem
 
 if TYPE_CHECKING:
@@ -123,6 +123,8 @@ class Connection:
         except CertificateError as error:
             raise OSError(str(error)) from None
         self.peer = Peer(self.peer.address, certificate, self.peer.generation, self.peer.connection)
+        self._exchange.most = PROVEN_BODY_BYTES
+        self._channel.allow(PROVEN_BODY_BYTES)
         self._keeper.prove(self)
 
     def _await_request(self, seconds: float) -> None:

@@ -35,7 +35,7 @@ PRUNE_SECONDS: Final = 3600.0
 class Operations:
     """The operations of one host. Safe for threads; no method waits for libvirt.
 
-    The journal is opened at the first use. All but `tick`, `hurry` and `stop` may raise JournalUnwritable.
+    The journal is opened at the first use. All but `tick` and `stop` may raise JournalUnwritable.
     """
 
     def __init__(
@@ -101,10 +101,6 @@ class Operations:
         with self._lock:
             self._recover()
         return self._journal.acknowledge([orders.canonical_id(name) or "" for name in names])
-
-    def hurry(self, uuid: str) -> None:
-        """Something happened to a domain: what waits for it looks now, and not at its next turn."""
-        self._runner.hurry(uuid)
 
     def tick(self) -> None:
         """Go on after a restart, and forget what is old. Called about once a second; it does not wait."""

@@ -90,13 +90,6 @@ class Runner:
         elif work.begun:
             self.run(self._steps.abort, work)
 
-    def hurry(self, target: str) -> None:
-        """Something happened to a domain: look now at what waits for it."""
-        with self._lock:
-            waiting = [work for work in self._works.values() if work.target == target and work.verb.waits]
-        for work in waiting:
-            self._hurry(work)
-
     # For the steps.
 
     def run(self, step: Step, work: Work) -> None:
