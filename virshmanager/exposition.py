@@ -4,7 +4,9 @@ All is read at once, in two queries and a few round trips, and written piece by 
 """
 
 from collections.abc import Callable, Iterator, Mapping
-from typing import Final, NamedTuple
+from typing import Any, Final, NamedTuple
+
+from django.db.models import QuerySet
 
 from domains.choices import DomainState
 from domains.models import Domain
@@ -86,12 +88,8 @@ _FAMILIES: Final[tuple[tuple[str, str, str, Value], ...]] = (
 
 def read_fleet() -> Fleet:
     """Read what is to be told: nothing is read while it is written. Without Redis there are no counters."""
-    hosts = list(
-        Host.objects.owned()
-        .with_status()
-        .order_by("pk")
-        .values_list("pk", "hostname", "libvirt_alive", "status")
-    )
+    owned: QuerySet[Any, Any] = Host.objects.owned().with_status().order_by("pk")
+    hosts = list(owned.values_list("pk", "hostname", "libvirt_alive", "status"))
     told = {pk for pk, _, _, status in hosts if status in {Status.ONLINE, Status.STALE}}
     names = {pk: _escaped(name) for pk, name, _, _ in hosts}
     up = [(names[pk], int(bool(alive) and status == Status.ONLINE)) for pk, _, alive, status in hosts]

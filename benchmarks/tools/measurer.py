@@ -10,6 +10,7 @@ import sys
 import time
 import uuid
 from collections.abc import Callable, Iterable
+from functools import partial
 from typing import Any
 
 import django
@@ -141,9 +142,9 @@ def main() -> None:
     figures["ring_bytes"] = {ring.name: ring_bytes(ring, pk) for ring in (COARSE, FINE)}
     for days, name in ((1 / 24, "hour"), (1, "day")):
         window = Window(now - days * 86400, now)
-        figures[name] = seconds(lambda window=window: measured(Kind.DOMAIN, pk, first.pk, window))
+        figures[name] = seconds(partial(measured, Kind.DOMAIN, pk, first.pk, window))
     page = list(Domain.objects.values_list("pk", flat=True)[:PAGE])
-    figures["sparklines"] = seconds(lambda: sparklines(page))
+    figures["sparklines"] = seconds(partial(sparklines, page))
     measure(uuids, 1, COARSE.period)
     start = time.perf_counter()
     told = exposition.read_fleet()
