@@ -11,14 +11,18 @@
   if (!path) return;
   const words = JSON.parse(document.getElementById("strings").textContent);
   const ROW_PAUSE = 100; // ms between two fetches of one row
-  const REGION_PAUSE = 1000; // and of one list
-  const MANY_ROWS = 8;
+  const REGION_PAUSE = 2000; // and of one list
+  const MANY_ROWS = 8; // of one list within BURST: they are fetched as a whole
+  const BURST = 500; // ms
+  const SECOND_LOOK = 400; // ms: what no row shows now, the answer to a click may be about to show
   const SILENCE = 30000; // the server says something every 10 s
   // By id, since a row that was fetched again is a new element.
   const times = new Map();
   const waiting = new Set();
   const dirty = new Set();
   const asking = new Map(); // id -> whether it changed again meanwhile
+  const looking = new Map(); // id of a list -> what changed that none of its rows showed
+  const bursts = new Map(); // id of a list -> when rows of it were fetched of late
   const started = performance.now();
   let socket, sequence, silence, attempts = 0;
 
@@ -50,8 +54,12 @@
       return;
     }
     const pause = (times.get(id) ?? -Infinity) + pauseOf(element) - performance.now();
+    if (pause <= 0) {
+      fetchNow(id);
+      return;
+    }
     waiting.add(id);
-    setTimeout(() => fetchNow(id), Math.max(0, pause));
+    setTimeout(() => fetchNow(id), pause);
   }
 
   function fetchNow(id) {
@@ -66,10 +74,29 @@
 
   function onAnswered({ detail }) {
     const { id } = detail.requestConfig.elt; // detail.elt is what is left in the page
+    if (detail.requestConfig.verb !== "get" || !asking.has(id)) return;
     const changedAgain = asking.get(id);
     asking.delete(id);
     const element = document.getElementById(id);
-    if (changedAgain && element) refresh(element);
+    if (!element) return;
+    if (changedAgain) refresh(element);
+    else if (element.hasAttribute("data-live-region")) seeAfter(element);
+  }
+
+  /** A row that changed while its whole list was under way may have been overwritten by what was before. */
+  function seeAfter(region) {
+    const since = times.get(region.id);
+    for (const row of region.querySelectorAll("[data-live][id]")) {
+      if ((times.get(row.id) ?? -Infinity) >= since) refresh(row);
+    }
+  }
+
+  /** Whether so many rows of a list changed of late that it is better fetched as a whole. */
+  function isBurst(region, rows) {
+    const now = performance.now();
+    const late = (bursts.get(region.id) ?? []).filter((at) => now - at < BURST);
+    bursts.set(region.id, [...late, ...rows.map(() => now)]);
+    return late.length + rows.length > MANY_ROWS;
   }
 
   function refreshAll(elements) {
@@ -83,7 +110,7 @@
       }
     }
     for (const [region, found] of rows) {
-      if (found.length > MANY_ROWS) refresh(region);
+      if (isBurst(region, found)) refresh(region);
       else found.forEach(refresh);
     }
   }
@@ -92,10 +119,23 @@
     const wanted = [type, `${type}:${id}`];
     const found = [...document.querySelectorAll("[data-live]")].filter((element) =>
       tokens(element, "live").some((token) => wanted.includes(token)));
-    const regions = [...document.querySelectorAll("[data-live-rest]")].filter((region) =>
-      tokens(region, "liveRest").includes(type) && !found.some((element) => region.contains(element)));
-    refreshAll([...found, ...regions]);
+    refreshAll(found);
+    for (const region of document.querySelectorAll("[data-live-rest]")) {
+      if (!tokens(region, "liveRest").includes(type) || shows(region, wanted)) continue;
+      if (!looking.has(region.id)) setTimeout(lookAgain, SECOND_LOOK, region.id);
+      looking.set(region.id, [...(looking.get(region.id) ?? []).slice(0, MANY_ROWS), wanted]);
+    }
     document.dispatchEvent(new CustomEvent("live", { detail: { type, id } }));
+  }
+
+  const shows = (region, wanted) => [region, ...region.querySelectorAll("[data-live]")].some((element) =>
+    tokens(element, "live").some((token) => wanted.includes(token)));
+
+  function lookAgain(id) {
+    const region = document.getElementById(id);
+    const changed = looking.get(id);
+    looking.delete(id);
+    if (region && !changed.every((wanted) => shows(region, wanted))) refresh(region);
   }
 
   function refreshShown() {

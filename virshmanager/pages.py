@@ -1,23 +1,28 @@
 """The overview: what is wrong and where, in one look."""
 
+from datetime import timedelta
 from operator import attrgetter
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
-from django.db.models import F, Q, Sum
+from django.db.models import Exists, F, OuterRef, Q, Sum
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import render
+from django.utils import timezone
 from django.views.decorators.http import require_safe
 
 from discovery.choices import CrawlState, Phase
 from discovery.models import Crawl
 from domains.choices import DomainState
 from domains.models import Domain
-from hosts.choices import Status, Trust
-from hosts.models import Host, QuarantinedKey
+from hosts.choices import OperationState, Status, TargetType, Trust
+from hosts.models import Host, Operation, OperationQuerySet, QuarantinedKey
 
 from .summary import summary
 
 SHOWN = 8
+# How long an operation that came to nothing needs attention, unless the same succeeded on the same since.
+TROUBLE_LASTS: Final = timedelta(days=1)
+TROUBLE: Final = (OperationState.FAILED, OperationState.EXPIRED, OperationState.UNKNOWN)
 
 
 class Activity(NamedTuple):
@@ -29,12 +34,14 @@ class Activity(NamedTuple):
 
 
 def recent() -> list[Activity]:
-    """The last crawls that changed something, and the last hosts that were found."""
+    """The last crawls that changed something, the last hosts that were found, and who asked for what."""
     crawls = Crawl.objects.exclude(phase=Phase.PROBE).exclude(finished_at=None).select_related("range")
     lines = [Activity(crawl.finished_at, "crawl", crawl) for crawl in crawls.order_by("-finished_at")[:SHOWN]]
     lines += [
         Activity(host.first_seen, "host", host) for host in Host.objects.order_by("-first_seen")[:SHOWN]
     ]
+    asked = Operation.objects.filter(parent=None).order_by("-created_at")[:SHOWN]
+    lines += [Activity(operation.created_at, "operation", operation) for operation in asked]
     return sorted(lines, key=attrgetter("at"), reverse=True)[:SHOWN]
 
 
@@ -44,6 +51,20 @@ def troubled_hosts() -> list[Host]:
     waiting = Q(trust__in=[Trust.FOUND, Trust.PENDING])
     found = Host.objects.with_status().filter(unwell | waiting)
     return list(found.order_by(F("last_seen").asc(nulls_first=True), "hostname")[: SHOWN + 1])
+
+
+def troubled_operations() -> OperationQuerySet:
+    """Operations of the last day of which nobody knows that they took effect; a bulk one by its parts."""
+    done = Operation.objects.filter(
+        target_type=OuterRef("target_type"),
+        target_id=OuterRef("target_id"),
+        verb=OuterRef("verb"),
+        state=OperationState.SUCCEEDED,
+        created_at__gt=OuterRef("created_at"),
+    )
+    recent = Operation.objects.filter(state__in=TROUBLE, created_at__gt=timezone.now() - TROUBLE_LASTS)
+    parts = recent.exclude(target_type=TargetType.SELECTION)
+    return parts.exclude(Exists(done)).order_by("-created_at", "-pk")
 
 
 def memory() -> dict[str, int]:
@@ -68,6 +89,7 @@ def overview(request: HttpRequest) -> HttpResponse:
         "vcpus": vcpus,
         "vcpus_per_cpu": vcpus / numbers["cpus"] if numbers["cpus"] else None,
         "troubled": troubled_hosts(),
+        "troubled_operations": troubled_operations()[: SHOWN + 1],
         "shown": SHOWN,
         "failed_crawl": failed.first(),
         "quarantined": QuarantinedKey.objects.count(),

@@ -2,7 +2,7 @@
 
 from .acting import edit, forget, verb, verbs
 from .bulk import bulk
-from .define import define
+from .defining import define
 from .domain import definition, domain, screen
 from .table import domains, of_host, row
 

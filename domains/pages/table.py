@@ -23,6 +23,8 @@ SHOWN_ON_HOST_PAGE = 100
 # What else the address may ask for, and is kept by a search.
 KEPT = ("state", "host", "tag", "autostart", "stale", "missing", "ordering")
 HOSTS_OFFERED = 30
+UNCHANGING = ("name", "host__hostname")
+CHANGING = ("search", "state", "tag", "autostart", "stale", "missing")
 # The verbs for a selection: at once, and in its menu.
 BULK = ("start", "shutdown", "reboot", "destroy")
 BULK_MORE = ("suspend", "resume", "save", "restore", "reset", "undefine")
@@ -37,12 +39,18 @@ def domains(request: HttpRequest) -> HttpResponse:
         "list": found,
         "rows": rows_of(found.page.object_list),
         "ordering": found.ordering,
+        "rest": _concerned_by_others(request, found.ordering),
         "bulk_verbs": [VERBS[name] for name in BULK],
         "bulk_more": [VERBS[name] for name in BULK_MORE],
         "kept": [(name, value) for name in KEPT for value in request.GET.getlist(name) if value],
         **_chips(request),
     }
     return render(request, "domains/domains.html", SECTION | context)
+
+
+def _concerned_by_others(request: HttpRequest, ordering: str) -> bool:
+    """Whether the change of a domain that is not shown may bring it onto this page."""
+    return ordering.removeprefix("-") not in UNCHANGING or any(request.GET.get(name) for name in CHANGING)
 
 
 def _chips(request: HttpRequest) -> dict[str, Any]:

@@ -12,7 +12,8 @@ from django.utils import timezone
 
 from discovery.models import Address, Crawl, Range
 from domains.models import Domain
-from hosts.models import Host
+from hosts.choices import OperationState, TargetType
+from hosts.models import Host, Operation, OperationEvent
 from hosts.services import create_join_key
 from tests.domains.factories import domain, owned_host
 
@@ -31,7 +32,10 @@ def fill(count: int = 1) -> None:
         host = owned_host(
             hostname=HOSTILE, reason=HOSTILE, libvirt_error=HOSTILE, libvirt_alive=False, load=[1.0]
         )
-        domain(host, name=HOSTILE, title=HOSTILE, description=HOSTILE, tags=[HOSTILE], state="running")
+        guest = domain(
+            host, name=HOSTILE, title=HOSTILE, description=HOSTILE, tags=[HOSTILE], state="running"
+        )
+        journal(host, guest)
         ip = str(range_.network[number])
         packed = b"\0" * 10 + b"\xff\xff" + ipaddress.ip_address(ip).packed
         Address.objects.create(range=range_, ip=ip, packed=packed, kind="hypervisor", host=host)
@@ -47,6 +51,32 @@ def fill(count: int = 1) -> None:
     create_join_key(label=HOSTILE)
 
 
+def journal(host: Host, guest: Domain) -> None:
+    """A bulk operation with a part that failed, and one that goes on."""
+    told = {"actor_name": HOSTILE, "host_name": HOSTILE, "deadline": timezone.now()}
+    parent = Operation.objects.create(
+        **told, target_type=TargetType.SELECTION, target_name=HOSTILE, verb="save", state="failed"
+    )
+    of_guest = told | {"host": host, "target_type": TargetType.DOMAIN, "target_id": guest.pk}
+    failed = Operation.objects.create(
+        **of_guest,
+        parent=parent,
+        target_name=HOSTILE,
+        verb="destroy",
+        state=OperationState.FAILED,
+        problem={"type": "internal_error", "detail": HOSTILE},
+    )
+    OperationEvent.objects.create(operation=failed, state=OperationState.FAILED, detail=HOSTILE)
+    Operation.objects.create(
+        **of_guest,
+        target_name=HOSTILE,
+        verb="metadata",
+        args={"title": HOSTILE},
+        progress=40,
+        state="running",
+    )
+
+
 def paths() -> list[str]:
     host, guest, range_ = Host.objects.first(), Domain.objects.first(), Range.objects.first()
     crawl, address = Crawl.objects.first(), Address.objects.first()
@@ -55,6 +85,8 @@ def paths() -> list[str]:
     assert range_
     assert crawl
     assert address
+    failed, parent = Operation.objects.get(verb="destroy"), Operation.objects.get(verb="save")
+    guest_at = f"/domains/{guest.pk}/"
     discovery = f"/discovery/ranges/{range_.pk}/"
     return [
         *("/", "/discovery/", discovery, f"{discovery}card/", f"{discovery}edit/", f"{discovery}delete/"),
@@ -66,7 +98,11 @@ def paths() -> list[str]:
             f"/hosts/{host.pk}/retire/",
             "/hosts/add/",
         ),
-        *("/domains/", f"/domains/{guest.pk}/", f"/domains/{guest.pk}/row/", f"/hosts/{host.pk}/domains/"),
+        *("/domains/", guest_at, f"{guest_at}row/", f"/hosts/{host.pk}/domains/", f"{guest_at}verbs/"),
+        *(f"{guest_at}verbs/destroy/", f"{guest_at}edit/", f"{guest_at}forget/"),
+        *(f"/domains/bulk/?verb=destroy&ids={guest.pk}", f"/hosts/{host.pk}/domains/define/"),
+        *("/operations/", f"/operations/{failed.pk}/", f"/operations/{parent.pk}/"),
+        *(f"/operations/{failed.pk}/cancel/", "/operations/open/", "/operations/?search=x"),
         *("/join-keys/", "/join-keys/create/", "/account/tokens/"),
     ]
 
@@ -87,6 +123,16 @@ def test_hostile_words_are_shown_as_they_are(browser: Client) -> None:
     assert "&quot;&gt;&lt;script&gt;alert(&#x27;x&#x27;)" in browser.get("/domains/").content.decode()
 
 
+@pytest.mark.usefixtures("redis_server")
+def test_looking_changes_nothing(browser: Client) -> None:
+    """Neither a question before a verb nor a preview of many is an act."""
+    fill()
+    before = list(Operation.objects.values())
+    for path in paths():
+        browser.get(path)
+    assert list(Operation.objects.values()) == before
+
+
 def queries(browser: Client, path: str) -> int:
     with CaptureQueriesContext(connection) as seen:
         assert browser.get(path).status_code == 200, path
@@ -102,7 +148,7 @@ def test_the_number_of_queries_does_not_grow_with_the_fleet(browser: Client) -> 
         fill(5)
     many = {path: queries(browser, path) for path in lists}
     assert many == few
-    assert max(many.values()) <= 17, many
+    assert max(many.values()) <= 21, many
 
 
 @pytest.mark.parametrize(
@@ -125,6 +171,11 @@ def test_no_get_changes_anything(browser: Client, path: str) -> None:
         "/domains/?host=" + "9" * 5000,
         "/domains/?host=%C2%B2",
         "/domains/?page=" + "9" * 5000,
+        "/domains/?stale=maybe&missing=maybe",
+        "/domains/bulk/?verb=start&ids=x&ids=" + "9" * 5000,
+        "/operations/?state=x&verb=%00&host=x&domain=x&parent=x&actor=%ED%A0%80",
+        "/operations/?domain=" + "9" * 5000,
+        "/operations/?ordering=idempotency_key&target_id=1e500",
         "/discovery/ranges/{range}/?page=-1&kind=%00&search=%ED%A0%80",
     ],
 )
@@ -152,6 +203,9 @@ def test_what_a_host_told_before_it_fell_silent_is_shown_as_unknown_with_its_age
         ("/join-keys/", "No join key yet"),
         ("/account/tokens/", "No token yet"),
         ("/domains/?search=nothing", "No domain matches"),
+        ("/operations/", "Nothing has been asked for yet"),
+        ("/operations/?search=nothing", "No operation matches"),
+        ("/domains/bulk/?verb=start", "No domain is selected"),
     ],
 )
 def test_an_empty_list_says_why_and_what_to_do(browser: Client, path: str, word: str) -> None:
@@ -164,7 +218,11 @@ def answer_of(browser: Client, path: str) -> tuple[int, str]:
 
 
 def test_what_is_not_there_gets_a_page_that_says_so(browser: Client) -> None:
-    for path in ("/hosts/1/", "/domains/1/", "/discovery/ranges/1/", "/discovery/crawls/1/", "/nowhere/"):
+    for path in (
+        *("/hosts/1/", "/domains/1/", "/discovery/ranges/1/", "/discovery/crawls/1/", "/nowhere/"),
+        *("/domains/1/verbs/start/", "/operations/00000000-0000-7000-8000-000000000000/"),
+        *("/domains/bulk/", "/domains/bulk/?verb=metadata", "/hosts/1/domains/define/"),
+    ):
         status, page = answer_of(browser, path)
         assert status == 404, path
         assert "Not found" in page
@@ -179,3 +237,23 @@ def test_the_overview_names_the_longest_silent_host_first(browser: Client) -> No
     attention = text.partition("Needs attention")[2].partition("Recent activity")[0]
     assert attention.index("gone") < attention.index("quiet") < attention.index("sick")
     assert "well" not in attention
+
+
+@pytest.mark.usefixtures("redis_server")
+def test_the_overview_shows_what_came_to_nothing_until_the_same_succeeds(browser: Client) -> None:
+    guest = domain(name="web-1", state="running")
+    told = {"target_type": TargetType.DOMAIN, "target_id": guest.pk, "target_name": "web-1"}
+    told |= {"verb": "reboot", "actor_name": "ada", "deadline": timezone.now()}
+    Operation.objects.create(**told, state="unknown", problem={"type": "interrupted", "detail": ""})
+
+    def attention() -> str:
+        text = browser.get("/").content.decode()
+        return text.partition("Needs attention")[2].partition("Recent activity")[0]
+
+    assert "Reboot web-1" in attention()
+    assert "asked by ada" in attention()
+    assert "interrupted in the middle" in attention()
+    Operation.objects.create(**told, state="succeeded")
+    assert "Reboot web-1" not in attention()
+    Operation.objects.create(**told, state="failed", created_at=timezone.now() - timedelta(hours=25))
+    assert "Reboot web-1" not in attention()
