@@ -55,9 +55,14 @@ def web() -> Command:
     address = ("--host", settings.VIRSHMANAGER_LISTEN, "--port", str(settings.VIRSHMANAGER_PORT))
     # uvicorn believes a proxy on 127.0.0.1, or on FORWARDED_ALLOW_IPS; without a declared proxy, none.
     proxy = "--proxy-headers" if settings.TLS_IN_FRONT else "--no-proxy-headers"
-    habits = ("--no-server-header", "--no-access-log", "--lifespan", "off", "--ws-max-size", "65536")
+    habits = ("--no-server-header", "--no-access-log", "--lifespan", "off")
+    # This protocol waits until a reader has taken what was sent. Deflate would hide a console's flood in a
+    # few bytes, for the reader to unpack; screens are compressed already.
+    sockets = ("--ws", "websockets-sansio", "--ws-max-size", "65536", "--ws-per-message-deflate", "false")
     stop = ("--timeout-graceful-shutdown", "3")
-    return python("web", "-m", "uvicorn", "virshmanager.asgi:application", *address, proxy, *habits, *stop)
+    return python(
+        "web", "-m", "uvicorn", "virshmanager.asgi:application", *address, proxy, *habits, *sockets, *stop
+    )
 
 
 def worker() -> Command:
