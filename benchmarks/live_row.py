@@ -6,7 +6,7 @@ from contextlib import contextmanager
 
 from playwright.sync_api import Page, sync_playwright
 
-from tests.browser.site import CHROMIUM, DESK, FLAGS
+from tests.browser.site import CHROMIUM, FLAGS
 from tests.lab.server import PASSWORD, PORT
 
 from .tools.report import Figure, Target, begin, say, section
@@ -74,7 +74,7 @@ def browsing(ours: Site) -> Iterator[Page]:
         ours.server.namespace.entered(),
         sync_playwright() as play,
         play.chromium.launch(executable_path=CHROMIUM, args=FLAGS) as chromium,
-        chromium.new_context(base_url=f"http://127.0.0.1:{PORT}", viewport=DESK) as context,
+        chromium.new_context(base_url=f"http://127.0.0.1:{PORT}", viewport={"width": 1280, "height": 800}) as context,
     ):
         page = context.new_page()
         page.goto("/account/login/")
