@@ -4,7 +4,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from playwright.sync_api import Page, sync_playwright
+from playwright.sync_api import Page, ViewportSize, sync_playwright
 
 from tests.browser.site import CHROMIUM, FLAGS
 from tests.lab.server import PASSWORD, PORT
@@ -19,6 +19,7 @@ MOST_MEDIAN, MOST_P95 = 60.0, 150.0
 COCKPIT = {(10, "started"): 11, (10, "stopped"): 249, (500, "started"): 84, (500, "stopped"): 344}
 SHOWN = {"started": "running", "stopped": "shutoff"}
 ROW_SECONDS = 20
+WINDOW: ViewportSize = {"width": 1280, "height": 800}
 # Notes when the state that the row shows has become another one, by the clock of the machine.
 WATCH = """
 ([row, states]) => {
@@ -74,7 +75,7 @@ def browsing(ours: Site) -> Iterator[Page]:
         ours.server.namespace.entered(),
         sync_playwright() as play,
         play.chromium.launch(executable_path=CHROMIUM, args=FLAGS) as chromium,
-        chromium.new_context(base_url=f"http://127.0.0.1:{PORT}", viewport={"width": 1280, "height": 800}) as context,
+        chromium.new_context(base_url=f"http://127.0.0.1:{PORT}", viewport=WINDOW) as context,
     ):
         page = context.new_page()
         page.goto("/account/login/")
