@@ -1,7 +1,6 @@
 """The mirror of the hosts' domains, and what is asked of one domain."""
 
 from .acting import act, actions_of, define, forget
-from .bulk import LONGEST_STAGGER, MOST_DOMAINS, ORDERS, Plan, Selector, bulk, plan
 from .consoles import admit_to_console, may_use_consoles, offer_console
 from .details import refresh_details, screenshot, wish_details, xml
 from .difference import Difference, diff
@@ -9,6 +8,7 @@ from .history import MAX_POINTS, Line, Window, measured, series_of
 from .mirror import Report, count_domains, mirror, report
 from .rolling import roll_up
 from .sampling import last_counters, look, record_stats, stats_period
+from .selecting import LONGEST_STAGGER, MOST_DOMAINS, ORDERS, Plan, Selector, bulk, plan
 from .sparklines import sparklines
 
 __all__ = [

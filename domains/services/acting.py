@@ -135,11 +135,12 @@ def _allows(domain: Domain, verb: Verb) -> bool:
 
 def _wrong_state(domain: Domain, verb: Verb) -> DomainError:
     """A refusal that says what the domain is, and what is possible instead."""
+    possible = [str(VERBS[name].label) for name in actions_of(domain) if VERBS[name].button]
     values = {
         "name": domain.name,
         "state": DomainState(domain.state).label.lower(),
         "verb": verb.label,
-        "possible": ", ".join(str(VERBS[name].label) for name in actions_of(domain)),
+        "possible": ", ".join(possible) or "-",
     }
     if domain.state not in verb.states:
         why = _("“%(name)s” is %(state)s, so “%(verb)s” is not possible now.")
