@@ -15,16 +15,28 @@ HANDSHAKE, APPLICATION_DATA, KEY_UPDATE = 22, 23, 24
 TAG_BYTES = 16
 
 
-def records(secret: bytes, count: int, *, ask: bool) -> bytes:
-    """Return ``count`` KeyUpdates of a client whose first traffic secret (for SHA-384) is ``secret``."""
-    content = bytes([KEY_UPDATE, 0, 0, 1, ask, HANDSHAKE])
-    header = bytes([APPLICATION_DATA, 3, 3]) + struct.pack(">H", len(content) + TAG_BYTES)
+def records(secret: bytes, count: int, *, ask: bool, sent: int = 0) -> bytes:
+    """Return ``count`` KeyUpdates of a client whose traffic secret (for SHA-384) is ``secret``.
+
+    ``sent`` is how many records have gone out under it already.
+    """
     made = []
-    for _ in range(count):
-        key, nonce = _expand(secret, b"key", 32), _expand(secret, b"iv", 12)
-        made.append(header + AESGCM(key).encrypt(nonce, content, header))
+    for number in [sent] + [0] * (count - 1):
+        made.append(_record(secret, bytes([KEY_UPDATE, 0, 0, 1, ask, HANDSHAKE]), number))
         secret = _expand(secret, b"traffic upd", 48)
     return b"".join(made)
+
+
+def data(secret: bytes, content: bytes) -> bytes:
+    """Return the first record under ``secret``, with data in it."""
+    return _record(secret, content + bytes([APPLICATION_DATA]), 0)
+
+
+def _record(secret: bytes, content: bytes, number: int) -> bytes:
+    header = bytes([APPLICATION_DATA, 3, 3]) + struct.pack(">H", len(content) + TAG_BYTES)
+    key, iv = _expand(secret, b"key", 32), _expand(secret, b"iv", 12)
+    nonce = (int.from_bytes(iv, "big") ^ number).to_bytes(12, "big")
+    return header + AESGCM(key).encrypt(nonce, content, header)
 
 
 def connect(plain: socket.socket, context: ssl.SSLContext, keylog: Path) -> tuple[socket.socket, bytes]:

@@ -11,12 +11,12 @@ import time
 import keyupdates
 import pytest
 import wires
-from authority import Authority, Pair
+from authority import HOUR, Authority, Pair
 from doors import WELL_KNOWN, Host, World, until
 from websockets.exceptions import ConnectionClosed
 from wires import CLOSE, END, PATH, PING, PONG, RSV1, TEXT, UPGRADE, Raw, Streams
 
-from virshmanagerd import commands, conversation, engine
+from virshmanagerd import certificates, commands, conversation, engine
 from virshmanagerd.streams import Pipe
 from virshmanagerd.websocket import MAX_MESSAGE_BYTES
 
@@ -301,6 +301,16 @@ def test_a_change_of_trust_ends_streams(streams: Streams, host: Host, pair: Pair
     assert stream.over.wait(5)
 
 
+def test_a_stream_ends_with_the_certificate_that_opened_it(
+    streams: Streams, host: Host, pair: Pair, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with Raw(host, pair) as raw:
+        stream, later = streams.last, certificates.now() + 24 * HOUR * 366
+        monkeypatch.setattr(certificates, "now", lambda: later)
+        assert raw.ended()
+    assert stream.over.wait(5)
+
+
 def test_a_silent_client_is_pinged_and_then_given_up(
     streams: Streams, host: Host, pair: Pair, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -404,15 +414,17 @@ def test_stopping_waits_for_nobody_that_does_not_answer(
 
 
 @pytest.mark.parametrize("ask", [False, True])
-def test_key_updates_hold_up_nobody(streams: Streams, host: Host, authority: Authority, *, ask: bool) -> None:
-    pair = authority.server()
+def test_key_updates_hold_up_nobody(streams: Streams, host: Host, pair: Pair, *, ask: bool) -> None:
     sock, secret = keyupdates.connect(host.plain(), host.context(pair), host.directory / "keys")
-    flood = keyupdates.records(secret, 40_000, ask=ask)
-    with sock, contextlib.suppress(ConnectionError):
-        sock.sendall(flood)
-        sock.shutdown(socket.SHUT_WR)
-        while sock.recv(65536):
-            pass
+    headers = "".join(f"{name}: {value}\r\n" for name, value in UPGRADE.items())
+    request = f"GET {PATH} HTTP/1.1\r\nHost: h\r\n{headers}\r\n"
+    flood = keyupdates.records(secret, 200_000, ask=ask, sent=1)
+    with sock:
+        sock.sendall(keyupdates.data(secret, request.encode()))
+        until(lambda: bool(streams.made))
+        with pytest.raises(ConnectionError):
+            sock.sendall(flood)
+    assert streams.last.over.wait(5)
     with wires.client(host, pair) as client:
         client.send("next")
         assert client.recv(5) == "next"

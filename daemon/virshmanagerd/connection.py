@@ -17,7 +17,7 @@ import time
 from functools import partial
 from typing import TYPE_CHECKING, Protocol
 
-from virshmanagerd import attempts
+from virshmanagerd import attempts, certificates
 from virshmanagerd.certificates import CertificateError, PeerCertificate
 from virshmanagerd.channel import Channel
 from virshmanagerd.conversation import Conversation, Loop, abandon
@@ -234,9 +234,15 @@ class Connection:
             self.close()
 
     def sweep(self, now: float) -> None:
-        """Close when a deadline has passed."""
-        if now >= self.deadline or (self._conversation and not self._conversation.lives(now)):
+        """Close when a deadline has passed, or a stream's client may not have one any more."""
+        streams = self._conversation
+        if now >= self.deadline or (streams and not (streams.lives(now) and self._is_proven())):
             self.close()
+
+    def _is_proven(self) -> bool:
+        # A request is judged when it comes. A stream may outlive the certificate by which it was opened.
+        certificate = self.peer.certificate
+        return certificate is not None and certificate.server(certificates.now()) is not None
 
     def leave(self, code: int) -> None:
         """Close when no request is at work, a stream in good order; else do nothing."""
