@@ -1,0 +1,387 @@
+"""Which operation is at work when, and what becomes of one that cannot go on."""
+
+from __future__ import annotations
+
+import dataclasses
+import logging
+import threading
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import libvirt
+import pytest
+from doors import until
+from hypervisors import PAUSED, RUNNING, SHORT, domain_xml, fleet, running, uuid_of
+from operating import Local
+
+from virshmanagerd.driver import Driver, Line
+from virshmanagerd.errors import HypervisorBusy, LibvirtDown
+from virshmanagerd.journal import Journal, JournalUnwritable
+from virshmanagerd.operations import steps
+from virshmanagerd.operations.queues import PLACES, Queues
+from virshmanagerd.web import Problem
+
+DOMAINS = [f"d{number}" for number in range(8)]
+
+
+class Gate:
+    """A libvirt call that stops before its effect until it is let go on."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch, name: str) -> None:
+        self.arrived: list[str] = []
+        self.open = threading.Event()
+        real = getattr(libvirt.virDomain, name)
+
+        def call(domain: libvirt.virDomain, *arguments: Any) -> Any:
+            self.arrived.append(domain.name())
+            assert self.open.wait(20)
+            return real(domain, *arguments)
+
+        monkeypatch.setattr(libvirt.virDomain, name, call)
+
+
+@pytest.fixture
+def gate(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[str], Gate]]:
+    gates: list[Gate] = []
+
+    def make(name: str) -> Gate:
+        gates.append(Gate(monkeypatch, name))
+        return gates[-1]
+
+    yield make
+    for made in gates:
+        made.open.set()
+
+
+@pytest.fixture
+def host(tmp_path: Path) -> Iterator[Local]:
+    """`on` runs, `held` is paused, and eight are off."""
+    domains = [domain_xml("on", state=RUNNING), domain_xml("held", state=PAUSED)]
+    uri = fleet(tmp_path, *domains, *map(domain_xml, DOMAINS))
+    with running(Driver(uri)) as driver:
+        local = Local(tmp_path, driver)
+        yield local
+        local.operations.stop()
+
+
+@pytest.fixture(autouse=True)
+def _quick(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(steps, "POLL_SECONDS", 0.05)
+    monkeypatch.setattr(steps, "RETRY_SECONDS", 0.05)
+    monkeypatch.setattr("virshmanagerd.operations.runner.RETRY_SECONDS", 0.05)
+
+
+def test_one_domain_has_one_writer_at_a_time(host: Local, gate: Callable[[str], Gate]) -> None:
+    start = gate("create")
+    first, second = host.put("start", "d0"), host.put("suspend", "d0")
+    until(lambda: start.arrived == ["d0"])
+    assert [host.state(number) for number in (first, second)] == ["started", "received"]
+    start.open.set()
+    assert [host.verdict(number) for number in (first, second)] == [("done", "")] * 2
+    assert [number for number, state in host.told if state == "done"] == [first, second]
+
+
+def test_other_domains_do_not_wait_until_there_are_too_many(host: Local, gate: Callable[[str], Gate]) -> None:
+    start = gate("create")
+    numbers = [host.put("start", name) for name in DOMAINS]
+    until(lambda: len(start.arrived) == PLACES)
+    assert [host.state(number) for number in numbers[PLACES:]] == ["received"] * (len(DOMAINS) - PLACES)
+    start.open.set()
+    assert {host.verdict(number) for number in numbers} == {("done", "")}
+
+
+def test_forcing_off_waits_behind_nothing(host: Local, gate: Callable[[str], Gate]) -> None:
+    shutdown = gate("shutdownFlags")
+    stuck = host.put("shutdown", "on")
+    until(lambda: shutdown.arrived == ["on"])
+    assert host.verdict(host.put("destroy", "on")) == ("done", "")
+    assert host.state(stuck) == "started"
+    shutdown.open.set()
+    assert host.verdict(stuck) == ("done", "")
+
+
+def test_forcing_off_does_not_overtake_a_start_of_before(host: Local, gate: Callable[[str], Gate]) -> None:
+    start = gate("create")
+    first = host.put("start", "d0")
+    until(lambda: start.arrived == ["d0"])
+    off = host.put("destroy", "d0")
+    until(lambda: (off, "received") in host.told)
+    assert host.state(off) == "received"
+    start.open.set()
+    assert [host.verdict(number) for number in (first, off)] == [("done", "")] * 2
+    assert not host.driver.facts(uuid_of("d0")).active  # type: ignore[union-attr]
+
+
+def test_a_later_guest_is_not_forced_off(host: Local, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Between the look and the call somebody restarts the domain: that guest is another one."""
+    real = Journal.start
+    domain = host.driver.session(Line.URGENT).connection.lookupByName("on")
+
+    def start(journal: Journal, *arguments: Any) -> None:
+        domain.destroy()
+        domain.create()
+        real(journal, *arguments)
+
+    monkeypatch.setattr(Journal, "start", start)
+    assert host.verdict(host.put("destroy", "on")) == ("done", "")
+    assert domain.isActive()
+
+
+def test_what_expires_in_the_queue_is_never_run(host: Local, gate: Callable[[str], Gate]) -> None:
+    start = gate("create")
+    first, late = host.put("start", "d0"), host.put("suspend", "d0", deadline=0.1)
+    assert host.verdict(late) == ("expired", "")
+    start.open.set()
+    assert host.verdict(first) == ("done", "")
+    assert host.driver.facts(uuid_of("d0")).state == "running"  # type: ignore[union-attr]
+
+
+def test_a_guest_that_does_not_stop(host: Local, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(libvirt.virDomain, "shutdownFlags", lambda *_: 0)
+    number = host.put("shutdown", "on", deadline=0.3)
+    assert host.verdict(number) == ("failed", "guest_did_not_stop")
+
+
+def test_a_guest_that_stops_in_its_own_time(host: Local, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Meanwhile it takes no thread, and nobody else's place."""
+    monkeypatch.setattr(libvirt.virDomain, "shutdownFlags", lambda *_: 0)
+    number = host.put("shutdown", "on")
+    until(lambda: host.state(number) == "started")
+    assert {host.verdict(host.put("start", name)) for name in DOMAINS} == {("done", "")}
+    host.driver.session(Line.READ).connection.lookupByName("on").destroy()
+    assert host.verdict(number) == ("done", "")
+
+
+def test_cancelling_what_has_not_begun(host: Local, gate: Callable[[str], Gate]) -> None:
+    start = gate("create")
+    first, waiting = host.put("start", "d0"), host.put("suspend", "d0")
+    until(lambda: start.arrived == ["d0"])
+    assert host.operations.cancel(waiting)["state"] == "cancelled"
+    assert host.operations.cancel(waiting)["state"] == "cancelled"
+    with pytest.raises(Problem) as refusal:
+        host.operations.cancel(first)
+    assert (refusal.value.status, refusal.value.type) == (409, "not_cancellable")
+    start.open.set()
+    assert host.verdict(first) == ("done", "")
+    assert host.driver.facts(uuid_of("d0")).state == "running"  # type: ignore[union-attr]
+
+
+def test_cancelling_a_shutdown_ends_the_waiting(host: Local, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(libvirt.virDomain, "shutdownFlags", lambda *_: 0)
+    monkeypatch.setattr(steps, "POLL_SECONDS", 60)
+    number = host.put("shutdown", "on", deadline=100)
+    until(lambda: host.state(number) == "started")
+    host.operations.cancel(number)
+    assert host.verdict(number) == ("cancelled", "")
+
+
+def test_cancelling_a_save_aborts_its_job(host: Local, monkeypatch: pytest.MonkeyPatch) -> None:
+    aborted, saving = threading.Event(), threading.Event()
+
+    def save(_domain: object, _flags: int) -> None:
+        saving.set()
+        assert aborted.wait(10)
+        error = libvirt.libvirtError("aborted")
+        error.err = (libvirt.VIR_ERR_OPERATION_ABORTED, 0, "aborted", 2, None, None, None, 0, 0)
+        raise error
+
+    monkeypatch.setattr(libvirt.virDomain, "managedSave", save)
+    monkeypatch.setattr(libvirt.virDomain, "abortJob", lambda _domain: aborted.set())
+    monkeypatch.setattr(libvirt.virDomain, "jobStats", lambda _: {"data_total": 200, "data_processed": 50})
+    number = host.put("save", "on")
+    assert saving.wait(10)
+    until(lambda: host.operations.get(number)["progress"] == 25)
+    assert host.operations.cancel(number)["state"] == "started"
+    assert host.verdict(number) == ("cancelled", "")
+
+
+def test_a_save_that_was_faster_than_its_cancelling(host: Local, gate: Callable[[str], Gate]) -> None:
+    save = gate("managedSave")
+    number = host.put("save", "on")
+    until(lambda: save.arrived == ["on"])
+    host.operations.cancel(number)
+    save.open.set()
+    assert host.verdict(number) == ("done", "")
+
+
+def test_libvirt_that_is_away_is_waited_for(host: Local, monkeypatch: pytest.MonkeyPatch) -> None:
+    real, calls = Driver.facts, []
+
+    def facts(driver: Driver, uuid: str, **more: bool) -> object:
+        calls.append(uuid)
+        if len(calls) < 4:
+            raise LibvirtDown("away")
+        return real(driver, uuid, **more)
+
+    monkeypatch.setattr(Driver, "facts", facts)
+    assert host.verdict(host.put("start", "d0")) == ("done", "")
+
+
+def test_libvirt_that_stays_away(host: Local, monkeypatch: pytest.MonkeyPatch) -> None:
+    def facts(*_: object, **_more: object) -> None:
+        raise LibvirtDown("away")
+
+    monkeypatch.setattr(Driver, "facts", facts)
+    assert host.verdict(host.put("start", "d0", deadline=0.3)) == ("expired", "libvirt_down")
+    monkeypatch.setattr(steps, "PATIENCE_SECONDS", 0.2)
+    assert host.verdict(host.put("start", "d0")) == ("failed", "libvirt_down")
+
+
+def test_a_domain_that_does_not_answer(host: Local, monkeypatch: pytest.MonkeyPatch) -> None:
+    def facts(*_: object, **_more: object) -> None:
+        raise HypervisorBusy("stuck")
+
+    monkeypatch.setattr(Driver, "facts", facts)
+    monkeypatch.setattr(steps, "BUSY_SECONDS", 0.05)
+    monkeypatch.setattr(steps, "PATIENCE_SECONDS", 0.2)
+    assert host.verdict(host.put("start", "d0")) == ("failed", "hypervisor_busy")
+
+
+class Broken:
+    """A method of the journal that cannot write for a while."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch, name: str) -> None:
+        self.now = True
+        self.refused = 0
+        real = getattr(Journal, name)
+
+        def write(journal: Journal, *arguments: Any, **more: Any) -> Any:
+            if self.now:
+                self.refused += 1
+                raise JournalUnwritable("the disk is full")
+            return real(journal, *arguments, **more)
+
+        monkeypatch.setattr(Journal, name, write)
+
+
+def test_a_journal_that_cannot_be_written_takes_nothing(host: Local, monkeypatch: pytest.MonkeyPatch) -> None:
+    broken = Broken(monkeypatch, "receive")
+    with pytest.raises(JournalUnwritable):
+        host.put("start", "d0")
+    broken.now = False
+    assert not host.driver.facts(uuid_of("d0")).active  # type: ignore[union-attr]
+    assert host.told == []
+
+
+def test_nothing_begins_that_is_not_written(
+    host: Local, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    broken = Broken(monkeypatch, "start")
+    late, patient = host.put("start", "d0", deadline=0.2), host.put("start", "d1")
+    until(lambda: broken.refused > 3)
+    assert host.verdict(late) == ("expired", "")
+    assert not host.driver.facts(uuid_of("d1")).active  # type: ignore[union-attr]
+    broken.now = False
+    assert host.verdict(patient) == ("done", "")
+    assert {record.levelno for record in caplog.records} == {logging.ERROR}
+
+
+def test_a_verdict_is_written_until_it_is_written(host: Local, monkeypatch: pytest.MonkeyPatch) -> None:
+    broken = Broken(monkeypatch, "finish")
+    creates = 0
+    real = libvirt.virDomain.create
+
+    def create(domain: libvirt.virDomain) -> None:
+        nonlocal creates
+        creates += 1
+        real(domain)
+
+    monkeypatch.setattr(libvirt.virDomain, "create", create)
+    number = host.put("start", "d0")
+    until(lambda: broken.refused > 3)
+    assert host.state(number) == "started"
+    assert (number, "done") not in host.told
+    broken.now = False
+    assert host.verdict(number) == ("done", "")
+    assert creates == 1
+
+
+def test_a_defect_is_a_verdict(
+    host: Local, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    def defect(*_: object, **_more: object) -> None:
+        raise RuntimeError("a secret")
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Driver, "facts", defect)
+        assert host.verdict(host.put("start", "d0")) == ("failed", "internal_error")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Driver, "change", defect)
+        number = host.put("start", "d0")
+        assert host.verdict(number) == ("unknown", "internal_error")
+    assert "secret" not in str(host.operations.get(number))
+    assert host.verdict(host.put("start", "d0")) == ("done", "")
+    assert "a secret" in caplog.text
+
+
+def test_a_call_that_is_lost_gets_its_verdict_when_it_returns(
+    tmp_path: Path, gate: Callable[[str], Gate]
+) -> None:
+    """Until then it keeps its domain, but not a place that others need."""
+    uri = fleet(tmp_path, *map(domain_xml, DOMAINS))
+    lost = threading.Event()
+    limits = dataclasses.replace(SHORT, write=0.1, lost=PLACES)
+    with running(Driver(uri, limits=limits, on_exhausted=lost.set)) as driver:
+        host = Local(tmp_path, driver)
+        start = gate("create")
+        numbers = [host.put("start", name) for name in DOMAINS]
+        until(lambda: len(start.arrived) == len(DOMAINS))
+        assert lost.wait(5)
+        assert {host.state(number) for number in numbers} == {"started"}
+        start.open.set()
+        # The connection was replaced: with it the test driver's domains are others.
+        assert {host.verdict(number)[0] for number in numbers} <= {"done", "failed"}
+        host.operations.stop()
+
+
+def test_old_verdicts_are_forgotten(host: Local, monkeypatch: pytest.MonkeyPatch) -> None:
+    number = host.put("start", "d0")
+    assert host.verdict(number) == ("done", "")
+    host.operations.acknowledge([number])
+    week = time.time() + 8 * 86400
+    monkeypatch.setattr(time, "time", lambda: week)
+    host.operations.tick()
+
+    def gone() -> bool:
+        try:
+            host.operations.get(number)
+        except Problem as problem:
+            return problem.status == 404
+        return False
+
+    until(gone)
+
+
+class Task:
+    """What queues see."""
+
+    def __init__(self, target: str, line: Line = Line.WRITE, *, urgent: bool = False) -> None:
+        self.target, self.line, self.urgent = target, line, urgent
+
+
+def test_queues_keep_the_order_of_a_target() -> None:
+    queues: Queues[Task] = Queues(places=2)
+    first, second, other, third = Task("a"), Task("a"), Task("b"), Task("c")
+    for task in (first, second, other, third):
+        queues.add(task)
+    assert queues.take() == [first, other]
+    queues.give_back(first)  # it waits for something else, and keeps its target
+    assert queues.take() == [third]
+    queues.wait_again(first)
+    queues.remove(other)
+    assert queues.take() == [first]
+    queues.remove(first)
+    assert queues.take() == [second]
+    assert not queues.is_quiet("a")
+    assert queues.is_quiet("b")
+
+
+def test_queues_let_the_urgent_pass() -> None:
+    queues: Queues[Task] = Queues(places=1)
+    stuck, urgent = Task("a"), Task("a", Line.URGENT, urgent=True)
+    queues.add(stuck, begun=True)
+    queues.add(urgent)
+    assert queues.take() == [urgent]
+    assert queues.is_first(stuck)
