@@ -85,8 +85,8 @@ class DefineForm(forms.Form):
         label=_("Domain XML"),
         max_length=LONGEST_XML,
         strip=False,
-        help_text=_("As `virsh dumpxml --inactive` prints it. What libvirt does not know, it refuses."),
-        widget=forms.Textarea(attrs={"rows": 24, "spellcheck": "false", "autocapitalize": "off"}),
+        help_text=_("As “virsh dumpxml --inactive” prints it. What libvirt does not know, it refuses."),
+        widget=forms.Textarea(attrs={"rows": 18, "spellcheck": "false", "autocapitalize": "off"}),
     )
     key = forms.CharField(max_length=64, required=False, widget=forms.HiddenInput)
 

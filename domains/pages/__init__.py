@@ -2,12 +2,14 @@
 
 from .acting import edit, forget, verb, verbs
 from .bulk import bulk
+from .console import console
 from .defining import define
 from .domain import definition, domain, screen
 from .table import domains, of_host, row
 
 __all__ = [
     "bulk",
+    "console",
     "define",
     "definition",
     "domain",

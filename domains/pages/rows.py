@@ -19,9 +19,8 @@ from .. import services
 from ..models import Domain, DomainQuerySet
 from ..verbs import VERBS, Verb
 
-# The verbs a row offers at once, the likeliest first; all others are in its menu.
-LIKELY: Final = ("resume", "start", "shutdown", "reboot")
-BUTTONS: Final = 2
+# The verbs that a row offers at once; all others are in its menu.
+LIKELY: Final = ("resume", "start", "shutdown")
 SHOWN_IN_ROW: Final = (
     *("name", "title", "tags", "state", "vcpus", "memory", "autostart", "persistent", "has_managed_save"),
     *("missing_since", "host__hostname", "host__address", "host__trust", "host__listed_at"),
@@ -80,7 +79,7 @@ def _row(domain: Domain, root: str, operation: Operation | None, cpu: list[float
 
 def likely(domain: Domain) -> list[Verb]:
     allowed = services.actions_of(domain)
-    return [VERBS[name] for name in LIKELY if name in allowed][:BUTTONS]
+    return [VERBS[name] for name in LIKELY if name in allowed]
 
 
 def last_operations(domain_ids: Collection[int]) -> dict[int, Operation]:

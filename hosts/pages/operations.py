@@ -16,7 +16,7 @@ from access.listing import listing
 from access.requests import PageRequest
 
 from .. import services
-from ..choices import OperationState, TargetType
+from ..choices import OPEN_STATES, OperationState, TargetType
 from ..errors import HostsError
 from ..filters import OperationFilter
 from ..models import Host, Operation, OperationQuerySet
@@ -44,7 +44,9 @@ def operations(request: PageRequest) -> HttpResponse:
         "list": found,
         "operations": with_parts(found.page.object_list),
         "ordering": found.ordering,
-        "states": OperationState.choices,
+        "chosen": request.GET.getlist("state"),
+        "open_states": list(OPEN_STATES),
+        "verdicts": [(value, label) for value, label in OperationState.choices if value not in OPEN_STATES],
         "kept": [(name, value) for name in KEPT for value in request.GET.getlist(name) if value],
         "filters": _removable(request),
     }

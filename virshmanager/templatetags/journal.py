@@ -12,6 +12,7 @@ from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
 from domains.verbs import VERBS
+from hosts.choices import TargetType
 from hosts.errors import SENTENCES
 from hosts.models import Operation, OperationEvent
 
@@ -71,9 +72,25 @@ MILLI, MINUTE = 1000, 60
 
 
 @register.simple_tag
-def operation_state(move: Operation | OperationEvent) -> SafeString:
-    """The state of an operation, or of a line of its timeline."""
-    return format_html(STATE, TONES.get(move.state, "busy"), move.state, move.get_state_display())
+def operation_state(operation: Operation) -> SafeString:
+    """The state of an operation; one that goes on is seen to."""
+    tone = TONES.get(operation.state, "busy")
+    return format_html(STATE, tone, operation.state, operation.get_state_display())
+
+
+@register.simple_tag
+def event_state(event: OperationEvent) -> SafeString:
+    """The state that an operation reached by a move, which is over."""
+    return format_html(STATE, TONES.get(event.state, "calm"), event.state, event.get_state_display())
+
+
+@register.filter
+def operation_name(operation: Operation) -> str:
+    """What an operation does, to what."""
+    if operation.target_type == TargetType.HOST:
+        on = {"verb": verb_name(operation.verb), "host": operation.target_name}
+        return _("%(verb)s a domain on %(host)s") % on
+    return f"{verb_name(operation.verb)} {operation.target_name}"
 
 
 @register.filter

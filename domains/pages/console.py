@@ -1,0 +1,23 @@
+"""The page of a domain's console, which fills a window."""
+
+from django.http import HttpRequest, HttpResponse
+from django.shortcuts import get_object_or_404, render
+from django.views.decorators.http import require_safe
+
+from .. import services
+from ..choices import ConsoleKind
+from .rows import shown
+
+
+@require_safe
+def console(request: HttpRequest, pk: int) -> HttpResponse:
+    """The console of a domain; `?kind=` says which, and the page can show the other one as well."""
+    found = get_object_or_404(shown(), pk=pk)
+    services.wish_details(found)
+    kind = request.GET.get("kind")
+    context = {
+        "domain": found,
+        "kind": kind if kind in ConsoleKind.values else ConsoleKind.SERIAL.value,
+        "at_once": True,
+    }
+    return render(request, "domains/console.html", context)
