@@ -9,7 +9,7 @@ from rest_framework.test import APIClient
 from discovery.choices import CrawlState, Kind, Phase
 from discovery.models import Address, Crawl, Range
 from domains.services import mirror
-from hosts.models import HostAddress
+from hosts.models import HostAddress, Operation
 from hosts.services import create_join_key
 from tests.domains.factories import facts, owned_host
 
@@ -23,6 +23,7 @@ QUERIES = {
     "/api/addresses/": LOGIN + 2,
     "/api/hosts/": LOGIN + 4,
     "/api/domains/": LOGIN + 2,
+    "/api/operations/": LOGIN + 2,
     "/api/join-keys/": LOGIN + 2,
     "/api/tokens/": LOGIN + 2,
     "/api/summary/": LOGIN + 8,
@@ -34,6 +35,9 @@ def grow(number: int) -> None:
     host = owned_host(address=f"198.51.100.{number}")
     HostAddress.objects.create(host=host, ip=f"198.51.100.{number}", proved_at=timezone.now())
     mirror(host, [facts(), facts(state="running")])
+    target = {"target_type": "domain", "target_id": number, "deadline": timezone.now()}
+    parent = Operation.objects.create(verb="start", deadline=timezone.now(), target_type="selection")
+    Operation.objects.create(verb="start", host=host, parent=parent, **target)
     range_ = Range.objects.create(cidr=f"198.51.{number}.0/24")
     Crawl.objects.create(range=range_, phase=Phase.FULL, state=CrawlState.SUCCEEDED)
     ip = f"198.51.{number}.7"

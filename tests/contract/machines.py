@@ -73,4 +73,5 @@ class Running:
     ) -> None:
         self.engine.stop()
         self._thread.join(10)
+        self.daemon.operations.stop()
         self.daemon.driver.stop()

@@ -12,9 +12,10 @@ from access.models import ApiToken, SetupLink
 from access.services import create_token
 from discovery.choices import CrawlState, Kind, Phase
 from discovery.models import Address, Chunk, Crawl, Range
+from domains import services
 from domains.models import Domain
 from hosts.choices import Trust
-from hosts.models import Host, HostAddress, JoinKey, QuarantinedKey
+from hosts.models import Host, HostAddress, JoinKey, Operation, OperationEvent, QuarantinedKey
 from hosts.services import create_join_key
 from tests.domains.factories import domain, owned_host
 
@@ -27,11 +28,16 @@ OURS = [
 ]
 
 
+def started(ada: User) -> Operation:
+    return services.act(domain(state="shutoff"), "start", actor=ada)
+
+
 @pytest.fixture
-def things(ada: object) -> None:
+def things(ada: User) -> None:
     """One of everything."""
     host = owned_host()
     domain(host)
+    started(ada)
     HostAddress.objects.create(host=host, ip=host.address)
     QuarantinedKey.objects.create(
         public_key_sha256="ab" * 32, ip="192.0.2.9", problem="mitm_suspected", reason="x"
@@ -67,7 +73,11 @@ def test_keys_that_no_row_can_have(browser: Client, things: None, model: type[Mo
 
 
 @pytest.mark.parametrize(
-    "model", [Host, HostAddress, QuarantinedKey, JoinKey, Crawl, Chunk, Address, Domain, ApiToken]
+    "model",
+    [
+        *(Host, HostAddress, QuarantinedKey, JoinKey, Crawl, Chunk, Address, Domain, ApiToken),
+        *(Operation, OperationEvent),
+    ],
 )
 def test_what_programs_write_is_not_written_here(browser: Client, things: None, model: type[Model]) -> None:
     assert browser.get(page(model, "add")).status_code == 403
@@ -124,6 +134,15 @@ def test_actions_on_ranges_crawls_and_keys(browser: Client) -> None:
     act(browser, JoinKey, "revoke", key)
     key.refresh_from_db()
     assert key.state == "revoked"
+
+
+def test_an_operation_is_cancelled_but_never_deleted(browser: Client, ada: User) -> None:
+    operation = started(ada)
+    for _ in range(2):
+        act(browser, Operation, "cancel", operation)
+    operation.refresh_from_db()
+    assert operation.state == "cancelled"
+    assert browser.post(page(Operation, "delete", operation.pk), {"post": "yes"}).status_code == 403
 
 
 def test_a_token_is_revoked_here(browser: Client, ada: User) -> None:

@@ -11,6 +11,8 @@ from rest_framework.test import APIClient
 
 from access.services import create_token
 from discovery.models import Range
+from hosts.models import Operation
+from tests.domains.factories import domain
 
 # What the test client answers: a response of Django with `json()`.
 Response = Any
@@ -91,3 +93,27 @@ def test_without_redis_a_write_with_a_key_is_not_done(api: APIClient, no_redis: 
     answer = post(api, BODY)
     assert (answer.status_code, answer.json()["type"]) == (503, "redis_unavailable")
     assert not Range.objects.exists()
+
+
+def test_without_redis_an_operation_is_accepted_once(api: APIClient, no_redis: None) -> None:
+    path = f"/api/domains/{domain().pk}/start/"
+    first, second = post(api, {}, path=path), post(api, {}, path=path)
+    assert (first.status_code, second.status_code) == (202, 202)
+    assert first.json()["id"] == second.json()["id"]
+    assert Operation.objects.count() == 1
+
+
+def test_the_key_of_an_operation_is_not_kept_in_redis(api: APIClient) -> None:
+    path = f"/api/domains/{domain().pk}/start/"
+    first = post(api, {}, path=path)
+    Operation.objects.update(state="succeeded")
+    second = post(api, {}, path=path)
+    assert (first.json()["state"], second.json()["state"]) == ("accepted", "succeeded")
+    assert not list(get_redis_connection().scan_iter("*idempotency*"))
+
+
+def test_deleting_a_domain_is_not_taken_for_its_verb_destroy(api: APIClient) -> None:
+    row = domain(state="running")
+    assert post(api, {}, path=f"/api/domains/{row.pk}/destroy/").status_code == 202
+    answer = api.delete(f"/api/domains/{row.pk}/", HTTP_IDEMPOTENCY_KEY="a")
+    assert (answer.status_code, answer.json()["type"]) == (409, "domain_present")

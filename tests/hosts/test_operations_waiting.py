@@ -1,0 +1,233 @@
+"""Waiting for a verdict, and two who do the same at once: threads, as in service."""
+
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from datetime import timedelta
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import pytest
+from django.contrib.auth.models import User
+from django.db import connection
+from django.test import override_settings
+from django.utils import timezone
+from pytest_django.fixtures import Settings
+
+from hosts import services
+from hosts.choices import OperationState
+from hosts.errors import NotPossible
+from hosts.models import Host, Operation
+from hosts.services.operations import waiting
+from hosts.services.operations.bulk import Target, accept_bulk, advance
+from hosts.services.operations.moves import NEVER
+from hosts.trust import ClientIdentity
+
+from .journals import Journal, asked_for, fresh, moves_of, played, too_late
+
+pytestmark = [
+    pytest.mark.django_db(transaction=True),
+    pytest.mark.usefixtures("redis_server", "dialable"),
+]
+
+S = OperationState
+
+
+@pytest.fixture
+def journal() -> Journal:
+    return Journal()
+
+
+@pytest.fixture
+def host(journal: Journal, tmp_path: Path, client_identity: ClientIdentity) -> Iterator[Host]:
+    with played(tmp_path, client_identity, journal) as host:
+        yield host
+
+
+@pytest.fixture
+def no_redis(settings: Settings, tmp_path: Path) -> Iterator[None]:
+    """Redis is gone, for whoever asks it, and for the broker."""
+    nowhere = tmp_path / "nobody.sock"
+    caches = {"default": settings.CACHES["default"] | {"LOCATION": f"unix://{nowhere}"}}
+    with override_settings(CACHES=caches):
+        yield
+
+
+@contextmanager
+def together(*works: Callable[[], object]) -> Iterator[None]:
+    """Do all of it at once, in threads; at the end none is left."""
+
+    def work_and_close(work: Callable[[], object]) -> None:
+        try:
+            work()
+        finally:
+            connection.close()
+
+    threads = [threading.Thread(target=work_and_close, args=[work]) for work in works]
+    for thread in threads:
+        thread.start()
+    try:
+        yield
+    finally:
+        for thread in threads:
+            thread.join(20)
+    assert not any(thread.is_alive() for thread in threads)
+
+
+def test_who_waits_is_answered_when_the_time_is_over(host: Host, journal: Journal, ada: User) -> None:
+    journal.ends = "started"
+    begun = time.monotonic()
+    operation = services.wait_for(asked_for(host, ada), 1)
+    assert 0.9 < time.monotonic() - begun < 3
+    assert operation.state == S.RUNNING
+
+
+def test_when_too_many_wait_nobody_waits_more(host: Host, ada: User, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(waiting, "_room", threading.BoundedSemaphore(1))
+    assert waiting._room.acquire(blocking=False)
+    begun = time.monotonic()
+    operation = services.wait_for(asked_for(host, ada), 20)
+    assert time.monotonic() - begun < 2
+    assert operation.state == S.ACCEPTED
+
+
+def test_a_doubtful_host_is_left_to_workers(host: Host, journal: Journal, ada: User) -> None:
+    Host.objects.update(missed_probes=1)
+    operation = services.wait_for(fresh(asked_for(host, ada)), 0.2)
+    assert (operation.state, journal.requests) == (S.ACCEPTED, [])
+
+
+def test_who_waits_carries(host: Host, journal: Journal, ada: User) -> None:
+    begun = time.monotonic()
+    operation = services.wait_for(asked_for(host, ada), 10)
+    assert time.monotonic() - begun < 5
+    assert (operation.state, journal.ran) == (S.SUCCEEDED, [str(operation.pk)])
+
+
+def report_when_it_runs(host: Host, journal: Journal, operation: Operation, at: list[float]) -> None:
+    """What a watcher does: pass on the verdict, soon after the daemon has it."""
+    ends = time.monotonic() + 10
+    while not journal.ran and time.monotonic() < ends:
+        time.sleep(0.01)
+    with journal.lock:
+        document = dict(journal.settle(operation.pk, "done"))
+    while not services.settle_report(host, document):
+        assert time.monotonic() < ends
+    at.append(time.monotonic())
+
+
+def test_a_report_wakes_who_waits(host: Host, journal: Journal, ada: User) -> None:
+    journal.ends = "started"
+    # Watched: the daemon is not asked again for a while.
+    Host.objects.update(watched_at=timezone.now())
+    operation = fresh(asked_for(host, ada))
+    at: list[float] = []
+    with together(lambda: report_when_it_runs(host, journal, operation, at)):
+        operation = services.wait_for(operation, 15)
+        woken = time.monotonic()
+    assert operation.state == S.SUCCEEDED
+    assert woken - at[0] < 0.5
+
+
+@pytest.mark.usefixtures("no_redis")
+def test_without_redis_it_is_carried_and_seen_all_the_same(host: Host, journal: Journal, ada: User) -> None:
+    journal.ends = "started"
+    Host.objects.update(watched_at=timezone.now())
+    operation = fresh(asked_for(host, ada))
+    with together(lambda: report_when_it_runs(host, journal, operation, [])):
+        operation = services.wait_for(operation, 15)
+    assert operation.state == S.SUCCEEDED
+
+
+# Two at once.
+
+
+def at_once(*works: Callable[[], object]) -> list[Any]:
+    """Begin all of it in the same moment; return what came of it."""
+    gate = threading.Barrier(len(works))
+    found: list[Any] = []
+
+    def begin(work: Callable[[], object]) -> None:
+        gate.wait()
+        found.append(work())
+
+    with together(*[partial(begin, work) for work in works]):
+        pass
+    assert len(found) == len(works)
+    return found
+
+
+def cancelled(operation: Operation, actor: User) -> bool:
+    try:
+        services.cancel(operation, actor=actor)
+    except NotPossible:
+        return False
+    return True
+
+
+def overtaken(operation: Operation) -> None:
+    """Its deadline passes, and the sweep sees that."""
+    too_late(operation)
+    services.sweep()
+
+
+def test_two_requests_with_one_key_give_one_operation(host: Host, ada: User) -> None:
+    found = at_once(*[lambda: asked_for(host, ada, key="k").pk] * 4)
+    assert len(set(found)) == Operation.objects.count() == 1
+
+
+def test_two_carriers_never_send_one_operation_twice(host: Host, journal: Journal, ada: User) -> None:
+    operations = [asked_for(host, ada, verb="reboot") for _ in range(8)]
+    at_once(*[lambda: [services.carry(operation.pk) for operation in operations]] * 4)
+    puts = [path for method, path in journal.requests if method == "PUT"]
+    assert len(puts) == len(set(puts)) == 8
+    assert {fresh(operation).attempts for operation in operations} == {1}
+
+
+def test_of_two_verdicts_one_counts(host: Host, journal: Journal, ada: User) -> None:
+    journal.ends = "started"
+    for _ in range(5):
+        operation = asked_for(host, ada)
+        services.carry(operation.pk)
+        known = journal.operations[str(operation.pk)]
+        verdicts = [known | {"state": state} for state in ("done", "failed", "done", "unknown")]
+        moved = at_once(*[partial(services.settle_report, host, verdict) for verdict in verdicts])
+        assert sum(moved) == 1
+        assert len(moves_of(operation)) == 3
+
+
+def test_cancelled_or_sent_but_not_both(host: Host, journal: Journal, ada: User) -> None:
+    for _ in range(8):
+        operation = asked_for(host, ada, verb="reboot")
+        at_once(partial(services.carry, operation.pk), partial(cancelled, operation, ada))
+        ran = str(operation.pk) in journal.ran
+        assert fresh(operation).state == (S.SUCCEEDED if ran else S.CANCELLED)
+
+
+def test_expired_or_sent_but_not_both(host: Host, journal: Journal, ada: User) -> None:
+    for _ in range(8):
+        operation = asked_for(host, ada, verb="reboot")
+        at_once(
+            partial(services.carry, operation.pk), lambda late=operation: (too_late(late), services.sweep())
+        )
+        ran = str(operation.pk) in journal.ran
+        services.carry(operation.pk)
+        assert fresh(operation).state == (S.SUCCEEDED if ran else S.EXPIRED)
+
+
+def test_two_that_look_at_a_parent_release_one_child(host: Host, ada: User) -> None:
+    parent = accept_bulk(
+        verb="start",
+        targets=[Target(number, host.uuid, str(number), host.pk, "hv-01") for number in range(6)],
+        skipped=[],
+        skipped_total=0,
+        options={},
+        deadline=timedelta(seconds=60),
+        stagger=timedelta(),
+        stop_on_failure=True,
+        actor=ada,
+    )
+    at_once(*[partial(advance, parent.pk)] * 4)
+    assert parent.children.exclude(due_at=NEVER).count() == 1
