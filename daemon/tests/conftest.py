@@ -9,6 +9,9 @@ import pytest
 from authority import Authority
 from doors import World
 from hypothesis import HealthCheck, settings
+from privatelibvirt import cache, libvirtd, mount_points
+
+__all__ = ["cache", "libvirtd", "mount_points"]  # fixtures
 
 # How long an example takes says more about the machine than about the code.
 settings.register_profile("patient", deadline=None, suppress_health_check=[HealthCheck.too_slow])

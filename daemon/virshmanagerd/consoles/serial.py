@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Final, Protocol
 from virshmanagerd.consoles.room import Close, Mode, Room, Seat
 from virshmanagerd.driver import End
 from virshmanagerd.driver.eventloop import LOOP
+from virshmanagerd.errors import HypervisorBusy
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -26,6 +27,7 @@ RING_BYTES: Final = 256 * 1024
 REPLAY_BYTES: Final = 64 * 1024
 MESSAGE_BYTES: Final = 32 * 1024
 MOST_UNTYPED: Final = 256 * 1024
+RELEASE_SECONDS: Final = 5.0
 GRACE_SECONDS: Final = 3.0  # from the opening to the first who comes, and from the last who leaves to the end
 
 CLOSES: Final = {End.STOPPED: Close.STOPPED, End.LOST: Close.LOST, End.CUT: Close.TAKEN_OVER}
@@ -44,8 +46,8 @@ class Line(Protocol):
     def forget_untyped(self) -> None:
         """Send nothing more of what was to be typed."""
 
-    def close(self) -> None:
-        """Let go of it."""
+    def close(self, then: Callable[[], None]) -> None:
+        """Let go of it; ``then`` is called when it can be opened again."""
 
 
 class SerialSource(Protocol):
@@ -67,6 +69,7 @@ class Hub:
         self._lock = threading.RLock()
         self._line: Line | None = None
         self._close: Close | None = None
+        self._released = threading.Event()
         self._keep_until = 0.0
         self._room = Room()
         self._ring = bytearray()
@@ -85,22 +88,30 @@ class Hub:
         """
         with self._opening:
             with self._lock:
-                if self._close:
-                    return False
-                self._keep()
-                if self._line:
-                    return True
-            try:
-                line = self._source.open_serial(self.uuid, self, take=take)
-            except BaseException:  # whoever waits to join must not find it half open
-                self._end(Close.LOST)
-                raise
-            with self._lock:
+                if not self._close:
+                    self._keep()
+                    if self._line:
+                        return True
+            if self._close:
+                if not self._released.wait(RELEASE_SECONDS):
+                    raise HypervisorBusy("libvirt does not let go of the console")
+                return False
+            self._open(take=take)
+            return True
+
+    def _open(self, *, take: bool) -> None:
+        try:
+            line = self._source.open_serial(self.uuid, self, take=take)
+        except BaseException:  # whoever waits to join must not find it half open
+            self._end(Close.LOST)
+            self._over()
+            raise
+        with self._lock:
+            if not self._close:
                 self._line = line
                 self._keep()
-                if self._close:
-                    line.close()
-            return True
+                return
+        line.close(self._over)
 
     def join(self, pipe: Pipe, mode: Mode) -> Seat | None:
         """Let somebody in, and show him what was written last; None when his stream was closed instead."""
@@ -206,7 +217,6 @@ class Hub:
             self._end(Close.LOST)
 
     def _end(self, close: Close) -> None:
-        self._forget(self)  # first: who is told that it has ended finds another one
         with self._lock:
             if self._close:
                 return
@@ -217,7 +227,11 @@ class Hub:
             self._room.close(close)
             line, self._line = self._line, None
         if line:
-            line.close()
+            line.close(self._over)
+
+    def _over(self) -> None:
+        self._forget(self)
+        self._released.set()
 
 
 class SerialViewer:

@@ -213,12 +213,12 @@ class SerialConsole:
             raise
         _release(connection, stream)
 
-    def close(self) -> None:
-        """Let go of it, also when it is just being opened."""
+    def close(self, then: Callable[[], None]) -> None:
+        """Let go of it, also when it is just being opened; ``then`` is called on another thread."""
         with self._lock:
             self._closed = self._ended = True
             self._untyped.clear()
-        _begin(self._give_back)
+        _begin(partial(self._give_back, then))
 
     @property
     def untyped(self) -> int:
@@ -295,7 +295,7 @@ class SerialConsole:
             self._ended = True
         find_end(self._runs, self._listener.ended)
 
-    def _give_back(self) -> None:
+    def _give_back(self, then: Callable[[], None]) -> None:
         with self._lock:
             connection, self._connection = self._connection, None
             stream, self._stream = self._stream, None
@@ -305,6 +305,8 @@ class SerialConsole:
             ear.close()
             self._hearing.acquire()  # who drops the last reference closes the connection, and may wait for
             self._hearing.release()  # that: it must not be libvirt's event thread, which may be reading
+        del connection, stream, ear
+        then()
 
 
 def _connect(uri: str) -> libvirt.virConnect:
