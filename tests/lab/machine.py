@@ -19,7 +19,7 @@ from typing import Any
 from tests.networks import Namespace
 
 _INIT = Path(__file__).with_name("machine-init")
-_PRIVATE = ("dev", "run/lab", "var/lib/libvirt", "var/log/libvirt/qemu", "var/cache/libvirt")
+_PRIVATE = ("dev", "run/lab", "run/lock", "var/lib/libvirt", "var/log/libvirt/qemu", "var/cache/libvirt")
 
 
 def wait_for(condition: Callable[[], object], what: str, *, deadline: float = 20) -> None:
