@@ -235,6 +235,7 @@ class ProtocolError(AgentError):
     may_have_arrived = True
 
     def __init__(self, detail: str) -> None:
+        self.detail = detail
         super().__init__(sentence(self.problem, detail=detail))
 
 

@@ -51,11 +51,12 @@ class DomainEvent:
 
 @dataclass(frozen=True, slots=True)
 class OperationEvent:
-    """An operation moved on. `document` is not checked any further."""
+    """An operation moved on. `domain` is the row that came with it; `document` is not checked any further."""
 
     epoch: str
     seq: int
     document: dict[str, Any]
+    domain: DomainFacts | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,7 +95,9 @@ def read_message(text: str | bytes) -> Message:
     if word in DOMAIN_WORDS:
         return _domain_event(data, epoch, seq, removed=word == "domain.removed")
     if word == "operation.changed":
-        return OperationEvent(epoch, seq, an_object(data.get("operation"), "operation"))
+        document = an_object(data.get("operation"), "operation")
+        row = an_object(document.get("result") or {}, "result").get("domain")
+        return OperationEvent(epoch, seq, document, None if row is None else domain_facts(row))
     return HostEvent(epoch, seq, a_text(data, "type", 40), a_text(data, "detail", 500))
 
 

@@ -67,9 +67,19 @@ class PlayedDaemon:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
+        self.stop()
+
+    def stop(self) -> None:
+        """Go, and close everything."""
         self.hold_listings.set()
-        self._loop.call_soon_threadsafe(self._stop.set)
-        self._thread.join(10)
+        if self._thread.is_alive():
+            self._loop.call_soon_threadsafe(self._stop.set)
+            self._thread.join(10)
+
+    @property
+    def connected(self) -> int:
+        """How many streams are open."""
+        return len(self._open)
 
     def host(self, **more: Any) -> Host:
         """The stored row of this daemon, as an enrolment leaves it."""
@@ -101,8 +111,13 @@ class PlayedDaemon:
         self._in_loop(self._broadcast, text)
 
     def hang_up(self) -> None:
-        """End all streams."""
-        self._in_loop(lambda: [asyncio.ensure_future(one.close(1012)) for one in self._open])
+        """End all streams, without a word."""
+
+        def leave() -> None:
+            while self._open:
+                self._open.pop().transport.abort()
+
+        self._in_loop(leave)
 
     def new_epoch(self) -> None:
         """What a libvirt that came back does: all counting starts anew."""

@@ -1,0 +1,251 @@
+"""Following one host: its stream is opened, kept, and opened again; listings fill the gaps."""
+
+import asyncio
+import logging
+import math
+import random
+from collections.abc import Callable
+from typing import Final
+
+from hosts import services as hosts
+from hosts.agent import hang_up
+from hosts.agent.stream import Stream, open_events
+from hosts.errors import AgentError, BadPayload, ProblemAnswer, ProtocolError, TimedOut
+from hosts.events import DomainEvent, Event, Hello, HostEvent, Stats, read_message
+from hosts.models import Host
+
+from .inbox import Inbox, changes_something
+from .pace import Pace
+from .threads import Threads
+from .writing import Writer
+
+logger = logging.getLogger(__name__)
+
+HELLO_SECONDS: Final = 5.0
+FIRST_PAUSE, LONGEST_PAUSE = 0.5, 15.0
+# After what another attempt will hardly mend: nonsense, or a refusal.
+REFUSED_PAUSE: Final = 60.0
+# One that ends sooner counts as a failure: a daemon that hangs up at once is not dialled for ever.
+PROVEN_SECONDS: Final = 10.0
+# The truth, every so often, whatever the events said.
+LIST_EVERY: Final = 300.0
+LIST_PAUSE: Final = 1.0
+LIST_AGAIN: Final = 15.0
+LISTERS: Final = 16
+ALIVE_SECONDS: Final = 10.0
+
+RELISTED_AFTER: Final = frozenset({"host.changed", "libvirt.up", "resync"})
+
+
+class Lanes:
+    """How many hosts are dialled and listed at once; doubtful ones, which may hang, on lanes of their own."""
+
+    def __init__(self) -> None:
+        self.dial = {False: asyncio.Semaphore(64), True: asyncio.Semaphore(32)}
+        self.list = {False: asyncio.Semaphore(LISTERS - 4), True: asyncio.Semaphore(4)}
+
+
+class Follower:
+    """One host, from when it is ours until `stop`. `on_stats` gets what it measures."""
+
+    def __init__(
+        self,
+        row: hosts.Followable,
+        generation: int,
+        *,
+        writer: Writer,
+        listers: Threads,
+        lanes: Lanes,
+        on_stats: Callable[["Follower", Stats], None],
+    ) -> None:
+        self.row = row
+        self.generation = generation
+        self.inbox = Inbox(row.id, generation)
+        self._writer, self._listers, self._lanes, self._on_stats = writer, listers, lanes, on_stats
+        self._doubtful, self._badly_listed = row.missed_probes > 0, False
+        self._stream: Stream | None = None
+        self._opened_at = math.inf
+        self._listed = False
+        self._wanted = asyncio.Event()
+        self._after: tuple[str, int] | None = None
+        self._broken = ""
+        self._period = 0
+        self._tasks = [asyncio.create_task(self._stay()), asyncio.create_task(self._stay_listed())]
+
+    def stop(self) -> None:
+        for task in self._tasks:
+            task.cancel()
+
+    def follows(self, row: hosts.Followable) -> bool:
+        """Whether the host is still where it is followed, and ours."""
+        here = (self.row.address, self.row.port, self.generation)
+        return here == (row.address, row.port, row.generation)
+
+    def fail(self, reason: str) -> None:
+        """End the stream: what it told cannot be used."""
+        self._broken = reason
+        self.hang_up()
+
+    def hang_up(self) -> None:
+        """End the stream; whether it may be opened again is asked then."""
+        if self._stream is not None:
+            self._stream.abort()
+
+    @property
+    def alive(self) -> bool:
+        """Whether the host needs no probe: its stream was heard of lately, and what it told is complete."""
+        if self._stream is None or not self._listed:
+            return False
+        return asyncio.get_running_loop().time() - self._stream.heard_at < ALIVE_SECONDS
+
+    async def measure_every(self, seconds: int) -> None:
+        """Have the host tell its statistics so often."""
+        if self._stream is not None and self._listed and seconds != self._period:
+            self._period = seconds
+            try:
+                await self._stream.send(f'{{"type":"stats","seconds":{seconds}}}')
+            except AgentError:
+                return  # its reader hears of it, too
+
+    def _host(self) -> Host:
+        row = self.row
+        return Host(
+            pk=row.id, uuid=row.uuid, hostname=row.hostname, address=row.address, port=row.port, trust="owned"
+        )
+
+    async def _stay(self) -> None:
+        failures = 0
+        while True:
+            pause = REFUSED_PAUSE
+            try:
+                await self._follow_once()
+            except AgentError as error:
+                lasted = asyncio.get_running_loop().time() - self._opened_at
+                failures = 0 if lasted > PROVEN_SECONDS else failures + 1
+                pause = await self._pause_after(error, failures)
+            except Exception:
+                logger.exception("Following %s failed", self.row.address)
+            finally:
+                self._leave()
+            await asyncio.sleep(pause * random.uniform(0.5, 1))  # noqa: S311 -- so that hosts fall out of step
+
+    def _leave(self) -> None:
+        if self._stream is not None:
+            self._stream.abort()
+        self._stream, self._opened_at, self._period = None, math.inf, 0
+
+    async def _pause_after(self, error: AgentError, failures: int) -> float:
+        if self._broken:
+            error, self._broken = ProtocolError(self._broken), ""
+        logger.info("The events of %s ended: %s (%s)", self.row.address, error, error.problem)
+        self._doubtful = failures > 1
+        if isinstance(error, ProtocolError):
+            self._after = None
+            await self._listers.run(hosts.note_bad_events, self.row.id, self.generation, error.detail)
+        if isinstance(error, ProtocolError | ProblemAnswer):
+            return REFUSED_PAUSE
+        return min(LONGEST_PAUSE, FIRST_PAUSE * math.pow(2, min(failures, 8)))
+
+    async def _follow_once(self) -> None:
+        """Open the stream and read it until it ends, which is an AgentError."""
+        after = f"{self._after[0]}:{self._after[1]}" if self._after else ""
+        async with self._lanes.dial[self._doubtful]:
+            stream = await open_events(self._host(), after=after)
+            try:
+                async with asyncio.timeout(HELLO_SECONDS):
+                    hello, _ = await self._next(stream)
+            except TimeoutError:
+                stream.abort()
+                raise TimedOut from None
+            except BaseException:
+                stream.abort()
+                raise
+        if not isinstance(hello, Hello):
+            stream.abort()
+            raise ProtocolError("a stream that does not begin with hello")
+        self._stream, self._opened_at = stream, asyncio.get_running_loop().time()
+        self._doubtful = False
+        if not hello.replayed or self._after is None:
+            self._after = (hello.epoch, hello.seq)
+            self._wanted.set()
+        pace = Pace()
+        while True:
+            message, size = await self._next(stream)
+            await pace.keep(size)
+            await self._heard(message, size)
+
+    @staticmethod
+    async def _next(stream: Stream) -> tuple[Hello | Stats | Event, int]:
+        text = await stream.receive()
+        try:
+            return read_message(text), len(text)
+        except BadPayload as error:
+            raise ProtocolError(str(error)) from None
+
+    async def _heard(self, message: Hello | Stats | Event, size: int) -> None:
+        if isinstance(message, Stats):
+            self._on_stats(self, message)
+            return
+        if isinstance(message, Hello):
+            raise ProtocolError("a second hello")
+        self._count(message)
+        if isinstance(message, HostEvent) and message.word in RELISTED_AFTER:
+            self._wanted.set()
+        if isinstance(message, DomainEvent) and not message.removed and message.domain is None:
+            self._wanted.set()
+        if changes_something(message):
+            await self.inbox.put(message, size)
+            self._writer.notice(self.inbox)
+
+    def _count(self, event: Event) -> None:
+        """Notice what was lost: the sequence grows by one, and begins anew with each epoch."""
+        epoch, last = self._after or ("", 0)
+        if event.epoch != epoch or event.seq > last + 1:
+            self._wanted.set()
+        elif event.seq <= last:
+            raise ProtocolError("a sequence that does not grow")
+        self._after = (event.epoch, event.seq)
+
+    async def _stay_listed(self) -> None:
+        """List the host when that is wanted, and from time to time; never while its stream is down."""
+        while True:
+            try:
+                async with asyncio.timeout(LIST_EVERY * random.uniform(0.8, 1.2)):  # noqa: S311 -- as above
+                    await self._wanted.wait()
+            except TimeoutError:
+                pass
+            if self._stream is not None:
+                try:
+                    await self._list()
+                except Exception:
+                    logger.exception("Listing %s failed", self.row.address)
+                    self._listed = False
+            pause = LIST_PAUSE if self._listed or self._stream is None else LIST_AGAIN
+            await asyncio.sleep(pause * random.uniform(0.5, 1))  # noqa: S311 -- as above
+
+    async def _list(self) -> None:
+        async with self._lanes.list[self._badly_listed]:
+            # What was told so far is older than the listing, what comes is newer: it is written after it.
+            await self.inbox.emptied()
+            self.inbox.held = True
+            self._wanted.clear()
+            try:
+                self._listed = await self._listers.run(list_host, self.row.id, self.generation)
+            finally:
+                self.inbox.held = False
+                self._writer.notice(self.inbox)
+        self._badly_listed = not self._listed
+        if not self._listed:
+            self._wanted.set()
+
+
+def list_host(host_id: int, generation: int) -> bool:
+    """Ask a host for all its domains and store them; return whether it answered."""
+    host = Host.objects.filter(pk=host_id, watch_generation=generation).first()
+    if host is None:
+        return False
+    try:
+        return hosts.refresh(host, generation=generation).answered
+    finally:
+        # The next listing is minutes away: a connection for it would only cost memory, here and there.
+        hang_up(host)

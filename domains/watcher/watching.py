@@ -1,0 +1,175 @@
+"""One watcher: its share of the hosts, a follower for each, and what they have in common."""
+
+import asyncio
+import logging
+import time
+from typing import Final
+
+from django.db import DatabaseError
+from redis.exceptions import RedisError
+
+from hosts import guards
+from hosts import services as hosts
+from hosts.errors import BadPayload
+from hosts.events import Stats
+from hosts.models import Host
+
+from .. import services
+from .beats import note_watcher
+from .following import LISTERS, Follower, Lanes
+from .leases import TURN_SECONDS, Leases, shard_of
+from .threads import Threads
+from .writing import Writer
+
+logger = logging.getLogger(__name__)
+
+# New, retired and moved hosts are noticed so soon. To ask of each whether it may be dialled costs a query: so
+# one whose range was switched off is noticed by the time that all SLICES were asked.
+ROSTER_SECONDS: Final = 1.0
+SLICES: Final = 30
+ALIVE_EVERY: Final = 5.0
+STATS_EVERY: Final = 1.0
+END_SECONDS: Final = 1.0
+
+
+class Watcher:
+    """Follows its share of the owned hosts, from `run` to its cancellation."""
+
+    def __init__(self) -> None:
+        self.followers: dict[int, Follower] = {}
+        self._leases = Leases()
+        self._shards: frozenset[int] = frozenset()
+        self._slice = 0
+
+    async def run(self) -> None:
+        self._writer = Writer(self._lost, self._failed)
+        self._lanes = Lanes()
+        self._listers = Threads(LISTERS, "listing")
+        self._clerk, self._leaser, self._gauger = (Threads(1, name) for name in ("clerk", "leases", "stats"))
+        self._stats: dict[int, tuple[Follower, Stats]] = {}
+        self._measured = asyncio.Event()
+        try:
+            async with asyncio.TaskGroup() as group:
+                for work in (
+                    self._writer.run,
+                    self._keep_leases,
+                    self._keep_roster,
+                    self._tell_who_lives,
+                    self._ask_for_stats,
+                    self._keep_stats,
+                ):
+                    group.create_task(work())
+        finally:
+            await self._end()
+
+    async def _end(self) -> None:
+        for host_id in list(self.followers):
+            self._drop(host_id)
+        ends_at = time.monotonic() + END_SECONDS
+        try:
+            async with asyncio.timeout(END_SECONDS):
+                await self._leaser.run(self._leases.end)
+        except (RedisError, OSError) as error:
+            logger.warning("The leases are not given back, and end by themselves: %s", error)
+        for threads in (self._writer, self._clerk, self._leaser, self._gauger, self._listers):
+            threads.stop(ends_at)
+
+    async def _keep_leases(self) -> None:
+        while True:
+            try:
+                self._shards = await self._leaser.run(self._leases.turn)
+                await self._leaser.run(note_watcher)
+            except (RedisError, OSError) as error:
+                logger.warning("Without Redis no host changes hands: %s", error)
+            await asyncio.sleep(TURN_SECONDS)
+
+    async def _keep_roster(self) -> None:
+        while True:
+            try:
+                await self._update_roster()
+            except DatabaseError as error:
+                logger.warning("The hosts cannot be read: %s", error)
+            await asyncio.sleep(ROSTER_SECONDS)
+
+    async def _update_roster(self) -> None:
+        rows = await self._clerk.run(hosts.followable_hosts)
+        wanted = {row.id: row for row in rows if shard_of(row.id) in self._shards}
+        for host_id, follower in list(self.followers.items()):
+            row = wanted.get(host_id)
+            if row is None or not follower.follows(row):
+                self._drop(host_id)
+        for host_id in await self._clerk.run(self._outside_ranges):
+            self.followers[host_id].hang_up()
+        new = wanted.keys() - self.followers.keys()
+        # Whoever is not sure of its lease takes no host from another: it may be the one that was replaced.
+        if not new or not self._leases.sure:
+            return
+        generations = await self._clerk.run(hosts.follow, new)
+        for host_id in sorted(generations, key=lambda host_id: (wanted[host_id].missed_probes, host_id)):
+            self.followers[host_id] = Follower(
+                wanted[host_id],
+                generations[host_id],
+                writer=self._writer,
+                listers=self._listers,
+                lanes=self._lanes,
+                on_stats=self._note_stats,
+            )
+
+    def _outside_ranges(self) -> list[int]:
+        """Return hosts that may not be dialled any more. Each time another part of them is asked."""
+        self._slice = (self._slice + 1) % SLICES
+        asked = [
+            follower for follower in list(self.followers.values()) if follower.row.id % SLICES == self._slice
+        ]
+        return [follower.row.id for follower in asked if not guards.may_dial(follower.row.address)]
+
+    def _drop(self, host_id: int) -> None:
+        follower = self.followers.pop(host_id, None)
+        if follower is not None:
+            follower.stop()
+
+    def _lost(self, host_id: int) -> None:
+        """Another watcher follows it, or it is owned no more."""
+        self._drop(host_id)
+
+    def _failed(self, host_id: int, reason: str) -> None:
+        if follower := self.followers.get(host_id):
+            follower.fail(reason)
+
+    async def _tell_who_lives(self) -> None:
+        while True:
+            await asyncio.sleep(ALIVE_EVERY)
+            alive = {
+                host_id: follower.generation for host_id, follower in self.followers.items() if follower.alive
+            }
+            try:
+                await self._clerk.run(hosts.note_alive, alive)
+            except DatabaseError as error:
+                logger.warning("It is not stored which hosts live: %s", error)
+
+    async def _ask_for_stats(self) -> None:
+        while True:
+            await asyncio.sleep(STATS_EVERY)
+            periods = await self._gauger.run(services.stats_period, list(self.followers))
+            for host_id, seconds in periods.items():
+                if follower := self.followers.get(host_id):
+                    await follower.measure_every(seconds)
+
+    def _note_stats(self, follower: Follower, stats: Stats) -> None:
+        """Of a host that tells more than can be stored the last counts."""
+        self._stats[follower.row.id] = follower, stats
+        self._measured.set()
+
+    async def _keep_stats(self) -> None:
+        while True:
+            await self._measured.wait()
+            self._measured.clear()
+            while self._stats:
+                host_id, (follower, stats) = self._stats.popitem()
+                host = Host(pk=host_id, hostname=follower.row.hostname, address=follower.row.address)
+                try:
+                    await self._gauger.run(services.record_stats, host, stats.data)
+                except BadPayload as error:
+                    follower.fail(str(error))
+                except DatabaseError as error:
+                    logger.warning("What %s measured is not kept: %s", host, error)

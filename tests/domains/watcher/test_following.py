@@ -1,0 +1,304 @@
+"""The watcher on played daemons: what it believes, what it does not, and that no host suffers by another."""
+
+import asyncio
+import json
+import time
+from typing import Any
+from uuid import uuid4
+
+import pytest
+from asgiref.sync import sync_to_async
+from websockets.asyncio.server import ServerConnection
+
+from domains.models import Domain
+from domains.watcher import Watcher, watcher_beats, watching
+from hosts import live
+from hosts.choices import Trust
+from hosts.models import Host
+from tests.hosts.daemons import PlayedDaemon
+from tests.hosts.factories import told_domain
+
+from .waiting import Play, becomes, row_of, state_of, until
+
+pytestmark = pytest.mark.django_db(transaction=True)
+
+
+async def dropped(daemon: PlayedDaemon) -> str:
+    """Wait until the host is shown with bad events; return the reason."""
+
+    async def has() -> bool:
+        return (await row_of(daemon)).problem == "bad_events"
+
+    await until(has)
+    return (await row_of(daemon)).reason
+
+
+def event(**fields: Any) -> str:
+    return json.dumps({"type": "domain.changed", "epoch": "e1", "seq": 1, **fields})
+
+
+@pytest.mark.parametrize(
+    "message",
+    [
+        "{",
+        "[]",
+        "null",
+        b"\x00\x01",
+        json.dumps({"type": ["hello"]}),
+        event(seq=-1),
+        event(seq="1"),
+        event(seq=None),
+        event(epoch="a:b"),
+        event(epoch="x" * 65),
+        event(uuid="web"),
+        event(uuid=str(uuid4()), domain=told_domain()),
+        event(uuid=str(uuid4()), domain={"uuid": 5}),
+        event(type="operation.changed", operation=[]),
+        event(type="operation.changed", operation={"result": {"domain": 5}}),
+        event(type="hello", replayed=True),
+        event(type="later", filler="x" * 300_000),
+        json.dumps({"type": "domain.stats", "domains": 5}),
+        "x" * (5 * 2**20),
+    ],
+)
+async def test_nonsense_ends_the_stream_with_a_reason_and_harms_no_other_host(
+    play: Play, watcher: Watcher, message: str | bytes
+) -> None:
+    liar, honest = play(), play()
+    domain = honest.add(state="shutoff")
+    victim = liar.add(state="shutoff")
+    for daemon in (liar, honest):
+        await sync_to_async(daemon.host)()
+    await becomes(domain, "shutoff")
+    await becomes(victim, "shutoff")
+    liar.say(message)
+    assert await dropped(liar)
+    honest.change(domain["uuid"], state="running")
+    await becomes(domain, "running")
+    assert liar.streams == 1
+    assert await state_of(victim) == "shutoff"
+
+
+async def test_a_sequence_that_goes_backwards_ends_the_stream(play: Play, watcher: Watcher) -> None:
+    daemon = play()
+    domain = daemon.add(state="shutoff")
+    await sync_to_async(daemon.host)()
+    await becomes(domain, "shutoff")
+    for _ in range(3):
+        daemon.tell("later")
+    daemon.say(event(seq=2, uuid=domain["uuid"], domain=domain | {"state": "running"}))
+    assert "sequence" in await dropped(daemon)
+    assert await state_of(domain) == "shutoff"
+
+
+async def test_hosts_that_hang_or_refuse_or_flood_hold_up_no_other(play: Play, watcher: Watcher) -> None:
+    async def hang(stream: ServerConnection) -> None:
+        await stream.wait_closed()
+
+    async def flood(stream: ServerConnection) -> None:
+        hello = {"type": "hello", "epoch": "e1", "seq": 0, "replayed": False}
+        await stream.send(json.dumps(hello))
+        row = told_domain()
+        for seq in range(1, 10**9):
+            await stream.send(event(seq=seq, uuid=row["uuid"], domain=row))
+            await asyncio.sleep(0)
+
+    healthy = play()
+    domain = healthy.add(state="shutoff")
+    for talk in (hang, flood, lambda stream: stream.close(1011)):
+        await sync_to_async(play(talk).host)()
+    await sync_to_async(healthy.host)()
+    await becomes(domain, "shutoff")
+    for state in ("running", "paused", "shutoff") * 3:
+        begun = time.monotonic()
+        healthy.change(domain["uuid"], state=state)
+        await becomes(domain, state)
+        assert time.monotonic() - begun < 1
+
+
+async def test_a_retired_host_is_left_and_a_new_one_followed(play: Play, watcher: Watcher) -> None:
+    daemon = play()
+    domain = daemon.add(state="shutoff")
+    host = await sync_to_async(daemon.host)(trust=Trust.RETIRED)
+    await asyncio.sleep(0.2)
+    assert daemon.streams == 0
+    await Host.objects.filter(pk=host.pk).aupdate(trust=Trust.OWNED)
+    await becomes(domain, "shutoff")
+    await Host.objects.filter(pk=host.pk).aupdate(trust=Trust.RETIRED)
+
+    async def left() -> bool:
+        return not watcher.followers and not daemon.connected
+
+    await until(left)
+
+
+async def test_a_host_whose_range_is_switched_off_is_left(
+    play: Play, watcher: Watcher, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    daemon = play()
+    domain = daemon.add()
+    await sync_to_async(daemon.host)()
+    await becomes(domain, "running")
+    monkeypatch.setattr("hosts.guards._guards", [])
+
+    async def left() -> bool:
+        return not daemon.connected
+
+    await until(left)
+    dialled = daemon.streams
+    await asyncio.sleep(0.5)
+    assert daemon.streams == dialled
+
+
+async def test_a_host_that_moved_is_followed_where_it_is(play: Play, watcher: Watcher) -> None:
+    daemon = play()
+    domain = daemon.add(state="shutoff")
+    host = await sync_to_async(daemon.host)()
+    await Host.objects.filter(pk=host.pk).aupdate(port=1)
+    await asyncio.sleep(0.3)
+    await Host.objects.filter(pk=host.pk).aupdate(port=daemon.port)
+    await becomes(domain, "shutoff")
+
+
+async def test_a_short_silence_is_replayed_without_a_listing(play: Play, watcher: Watcher) -> None:
+    daemon = play()
+    domain = daemon.add(state="shutoff")
+    await sync_to_async(daemon.host)()
+    await becomes(domain, "shutoff")
+    daemon.change(domain["uuid"], state="running")
+    await becomes(domain, "running")
+    listings = daemon.listings
+    daemon.hang_up()
+    daemon.change(domain["uuid"], state="paused")
+    await becomes(domain, "paused")
+    assert daemon.listings == listings
+    assert daemon.asked_after[0] == ""
+    assert daemon.asked_after[-1].startswith("e1:")
+
+
+async def test_a_new_epoch_a_gap_and_an_unknown_row_have_the_host_listed(
+    play: Play, watcher: Watcher
+) -> None:
+    daemon = play()
+    domain = daemon.add(state="shutoff")
+    await sync_to_async(daemon.host)()
+    await becomes(domain, "shutoff")
+
+    def change_unheard(state: str) -> None:
+        daemon.domains[domain["uuid"]] |= {"state": state}
+
+    change_unheard("running")
+    daemon.new_epoch()
+    await becomes(domain, "running")
+    change_unheard("paused")
+    daemon.seq += 1
+    daemon.tell("later")
+    await becomes(domain, "paused")
+    change_unheard("crashed")
+    daemon.tell("domain.changed", uuid=domain["uuid"], domain=None)
+    await becomes(domain, "crashed")
+
+
+async def test_events_during_a_listing_are_written_after_it(play: Play, watcher: Watcher) -> None:
+    daemon = play()
+    first, second = daemon.add(state="shutoff"), daemon.add(state="shutoff")
+    daemon.hold_listings.clear()
+    await sync_to_async(daemon.host)()
+
+    async def listing() -> bool:
+        return daemon.listings == 1
+
+    await until(listing)
+    daemon.change(first["uuid"], state="running")
+    daemon.remove(second["uuid"])
+    daemon.hold_listings.set()
+    await becomes(first, "running")
+    await becomes(second, None)
+
+
+async def test_a_domain_that_is_removed_leaves_no_row(play: Play, watcher: Watcher) -> None:
+    daemon = play()
+    domain = daemon.add()
+    await sync_to_async(daemon.host)()
+    await becomes(domain, "running")
+    daemon.change(domain["uuid"], state="shutoff")
+    daemon.remove(domain["uuid"])
+    await becomes(domain, None)
+
+
+async def test_libvirt_that_goes_and_comes_is_shown(play: Play, watcher: Watcher) -> None:
+    daemon = play()
+    domain = daemon.add()
+    await sync_to_async(daemon.host)()
+    await becomes(domain, "running")
+    daemon.tell("libvirt.down", detail="connection reset")
+
+    async def down() -> bool:
+        host = await row_of(daemon)
+        return (host.problem, host.libvirt_alive) == ("libvirt_down", False)
+
+    async def up() -> bool:
+        host = await row_of(daemon)
+        return (host.problem, host.libvirt_alive) == ("", True)
+
+    await until(down)
+    assert await state_of(domain) == "running"
+    daemon.tell("libvirt.up")
+    await until(up)
+
+
+async def test_statistics_are_asked_for_and_kept(
+    play: Play, watcher: Watcher, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    kept: list[tuple[int, object]] = []
+    monkeypatch.setattr(
+        watching.services, "record_stats", lambda host, message: kept.append((host.pk, message["at"]))
+    )
+    daemon = play()
+    host = await sync_to_async(daemon.host)()
+
+    async def asked() -> bool:
+        return {"type": "stats", "seconds": 30} in daemon.heard
+
+    async def stored() -> bool:
+        return (host.pk, 7) in kept
+
+    await until(asked)
+    daemon.say(json.dumps({"type": "domain.stats", "at": 7, "domains": []}))
+    await until(stored)
+
+
+async def test_a_followed_host_lives_and_one_that_went_does_not(play: Play, watcher: Watcher) -> None:
+    daemon = play()
+    await sync_to_async(daemon.host)(missed_probes=5)
+
+    async def lives() -> bool:
+        host = await row_of(daemon)
+        return host.watched_at is not None and host.missed_probes == 0
+
+    await until(lives)
+    await sync_to_async(daemon.stop)()
+    await asyncio.sleep(0.5)
+    before = (await row_of(daemon)).watched_at
+    await asyncio.sleep(0.5)
+    assert (await row_of(daemon)).watched_at == before
+
+
+async def test_it_works(play: Play, watcher: Watcher, monkeypatch: pytest.MonkeyPatch) -> None:
+    told: list[live.News] = []
+    monkeypatch.setattr(live, "_send", told.extend)
+    daemon = play()
+    domain = daemon.add(state="shutoff")
+    host = await sync_to_async(daemon.host)()
+    await becomes(domain, "shutoff")
+    pk = (await Domain.objects.aget(uuid=domain["uuid"])).pk
+    told.clear()
+    daemon.change(domain["uuid"], state="running")
+    await becomes(domain, "running")
+    changed = live.News("domain.changed", pk, ("fleet", f"host.{host.pk}", f"domain.{pk}"))
+
+    async def heard() -> bool:
+        return changed in told
+
+    await until(heard)
+    assert await sync_to_async(watcher_beats)()
