@@ -13,6 +13,7 @@ from django.utils import timezone
 from kombu.exceptions import OperationalError as BrokerError
 from redis.exceptions import RedisError
 
+from ... import faults
 from ...choices import OperationState, TargetType
 from ...errors import KeyReused
 from ...models import Host, Operation, OperationEvent
@@ -68,6 +69,7 @@ def accept(
     )
     if not store(operation):
         return replayed(actor, key, fingerprint) or operation
+    faults.at("accepted")
     if not here:
         transaction.on_commit(partial(wake_carrier, host.pk))
     return operation

@@ -14,6 +14,7 @@ from django.db import transaction
 from django.db.models import F, Q, QuerySet
 from django.utils import timezone
 
+from ... import faults
 from ...agent import Agent, agent_of
 from ...choices import OperationState, TargetType, Trust
 from ...errors import AgentError, DuplicateIdentity, GivenUp, ProblemAnswer
@@ -34,6 +35,8 @@ HOLD_TO_OBSERVE: Final = timedelta(seconds=30)
 FIRST_PAUSE: Final = timedelta(seconds=0.5)
 LONGEST_PAUSE: Final = timedelta(seconds=5)
 MOST_DOUBLINGS: Final = 4
+# What was sent may be done in a moment: it is looked at again when its age has doubled.
+FIRST_LOOK: Final = timedelta(seconds=0.05)
 # A watched host tells of its operations by itself; that it does is made sure of now and then.
 WATCHED_WITHIN: Final = timedelta(seconds=20)
 WATCHED_PAUSE: Final = timedelta(seconds=15)
@@ -112,9 +115,11 @@ def carry(operation_id: UUID, *, within: float = EXCHANGE_SECONDS) -> bool:
     if held is None:
         return True
     operation = held.operation
+    faults.at("taken")
     try:
         agent = _agent_for(operation)
         document = _exchange(agent, held, within)
+        faults.at("sent")
     except GivenUp:
         _give_up(held)
     except ProblemAnswer as answer:
@@ -309,7 +314,7 @@ def _look_again(held: Held) -> None:
     host = operation.host
     watched = host is not None and host.watched_at and now - host.watched_at < WATCHED_WITHIN
     age = now - (operation.sent_at or now)
-    pause = WATCHED_PAUSE if watched else min(max(FIRST_PAUSE, age), LONGEST_PAUSE)
+    pause = WATCHED_PAUSE if watched else min(max(FIRST_LOOK, age), LONGEST_PAUSE)
     _free(held, due_at=now + pause)
     if operation.cancel_asked_at is None:
         asked = Operation.objects.open().filter(pk=operation.pk, cancel_asked_at__isnull=False)

@@ -9,6 +9,7 @@ from django.db.models import F, Q
 from django.db.models.functions import Coalesce
 from django.utils import timezone
 
+from ... import faults
 from ...choices import OperationState
 from ...errors import BadPayload, sentence
 from ...models import Host, Operation
@@ -47,6 +48,7 @@ def settle(operation: Operation, document: OperationDocument) -> bool:
         if not end(operation, state, problem=problem, result=_result(document), **known):
             return False
         _report(operation, document)
+        faults.at("settled")
     return True
 
 
