@@ -2,8 +2,9 @@
 
 ``VIRSHMANAGERD_HALT_IN`` names a folder; without it nothing here does anything. Whoever makes a file there
 that is called like a step has the next operation that comes to it wait. The file is called ``STEP.held``
-then, and names the process; the operation goes on when it is removed. The steps, each just done: ``received`` and ``started``
-(in the journal), ``called`` (libvirt has answered) and ``recorded`` (the verdict is in the journal).
+then, and names the process; the operation goes on when it is removed. The steps, each just done:
+``received`` and ``started`` (in the journal), ``called`` (libvirt has answered) and ``recorded`` (the verdict
+is in the journal).
 """
 
 from __future__ import annotations
