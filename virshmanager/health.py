@@ -10,6 +10,8 @@ from django.views.decorators.cache import never_cache
 from django_redis import get_redis_connection
 from redis.exceptions import RedisError
 
+from domains.watcher.beats import watcher_beats
+
 from .errors import PROBLEM_JSON, problem
 
 WORKER_BEAT_KEY = "virshmanager:worker:beat"
@@ -35,7 +37,12 @@ def _worker() -> bool:
     return bool(get_redis_connection().exists(WORKER_BEAT_KEY))
 
 
-PARTS: dict[str, Callable[[], bool]] = {"database": _database, "redis": _redis, "worker": _worker}
+PARTS: dict[str, Callable[[], bool]] = {
+    "database": _database,
+    "redis": _redis,
+    "worker": _worker,
+    "watcher": watcher_beats,
+}
 
 
 def _answers(part: Callable[[], bool]) -> bool:
@@ -55,7 +62,7 @@ def healthz(request: HttpRequest) -> HttpResponse:  # noqa: ARG001 -- Django's s
 @login_not_required
 @never_cache
 def readyz(request: HttpRequest) -> HttpResponse:
-    """200 when database, Redis and a worker answer; else 503 and the names of those that do not."""
+    """200 when database, Redis, worker and watcher answer; else 503 and the names of those that do not."""
     missing = [name for name, part in PARTS.items() if not _answers(part)]
     if not missing:
         return JsonResponse({"status": "ready"})

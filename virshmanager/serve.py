@@ -76,6 +76,10 @@ def beat() -> Command:
     return python("beat", "-m", "celery", "-A", "virshmanager", "beat", "--loglevel", "INFO", "--pidfile=")
 
 
+def watcher() -> Command:
+    return manage("watcher", "watch")
+
+
 def local_address() -> str:
     """Where the server is reached from this machine, also when it listens everywhere."""
     listen = ipaddress.ip_address(settings.VIRSHMANAGER_LISTEN)
@@ -176,7 +180,7 @@ async def bring_up(supervisor: Supervisor, home: Path, *, password: str, demo_po
         supervisor.start(redis(home))
         await reachable("redis", partial(asyncio.open_unix_connection, home / "redis.sock"))
     await supervisor.run_once(manage("migrate", "migrate", "--noinput", "--verbosity", "1"))
-    for command in (web(), worker(), beat()):
+    for command in (web(), worker(), beat(), watcher()):
         supervisor.start(command)
     link = await prepare_users(supervisor, password)
     await answering(local_address(), settings.VIRSHMANAGER_PORT)

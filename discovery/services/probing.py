@@ -40,6 +40,9 @@ class Probing:
         """Probe all hosts, and store what that showed. One that hangs keeps one thread, and no other host."""
 
         def probe(host: Host) -> Answer | None:
+            if services.is_followed(host, self.now):
+                # Its stream has just shown what a probe would ask.
+                return Answer(Kind.HYPERVISOR, "", host.pk)
             return None if stopped() else _probe_alone(host)
 
         with database_threads(PROBERS, "probe") as pool:

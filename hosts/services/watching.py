@@ -6,6 +6,7 @@ Redis, where the leases are, may have been emptied.
 """
 
 from collections.abc import Collection, Mapping
+from datetime import datetime, timedelta
 from typing import NamedTuple
 from uuid import UUID
 
@@ -18,6 +19,8 @@ from ..errors import sentence
 from ..models import Host, HostQuerySet
 from .records import record, set_problem
 
+# So long after its last sign of life on its stream a host needs no probe.
+FRESH = timedelta(seconds=20)
 # What a daemon says that it can do, when it has a stream of events.
 EVENTS = "events"
 BAD_EVENTS = "bad_events"
@@ -62,6 +65,12 @@ def note_alive(generations: Mapping[int, int]) -> None:
     with transaction.atomic():
         mine = still_followed(generations)
         Host.objects.filter(pk__in=mine).update(watched_at=now, last_seen=now, missed_probes=0)
+
+
+def is_followed(host: Host, now: datetime) -> bool:
+    """Whether its stream has shown lately that the host lives, and is who it is."""
+    watched = host.watched_at
+    return host.trust == Trust.OWNED and watched is not None and abs(now - watched) < FRESH
 
 
 def note_libvirt_down(host: Host, detail: str) -> None:

@@ -14,6 +14,8 @@ from rest_framework.test import APIClient
 
 from discovery.choices import CrawlState, Kind, Phase
 from discovery.models import Address, Crawl, Range
+from domains.watcher.beats import KEY as WATCHER_BEAT_KEY
+from domains.watcher.beats import note_watcher
 from hosts.choices import Trust
 from tests.domains.factories import domain, owned_host
 from virshmanager.health import WORKER_BEAT_KEY
@@ -23,19 +25,27 @@ pytestmark = pytest.mark.django_db
 
 
 def test_without_a_worker_it_is_not_ready(stranger: Client) -> None:
+    note_watcher()
     get_redis_connection().delete(WORKER_BEAT_KEY)
     answer = stranger.get("/readyz")
     assert (answer.status_code, answer["Content-Type"]) == (503, "application/problem+json")
     assert (answer.json()["type"], answer.json()["missing"]) == ("not_ready", ["worker"])
 
 
+def test_without_a_watcher_it_is_not_ready(stranger: Client) -> None:
+    heartbeat()
+    get_redis_connection().delete(WATCHER_BEAT_KEY)
+    assert stranger.get("/readyz").json()["missing"] == ["watcher"]
+
+
 def test_without_redis_it_is_alive_and_not_ready(stranger: Client, no_redis: None) -> None:
-    assert stranger.get("/readyz").json()["missing"] == ["redis", "worker"]
+    assert stranger.get("/readyz").json()["missing"] == ["redis", "worker", "watcher"]
     assert stranger.get("/healthz").status_code == 200
 
 
 def test_without_a_database_it_is_not_ready(stranger: Client, monkeypatch: pytest.MonkeyPatch) -> None:
     heartbeat()
+    note_watcher()
 
     def gone(*_: object) -> None:
         raise OperationalError("unable to open database file")
@@ -47,6 +57,7 @@ def test_without_a_database_it_is_not_ready(stranger: Client, monkeypatch: pytes
 
 def test_ready(stranger: Client) -> None:
     heartbeat()
+    note_watcher()
     answer = stranger.get("/readyz")
     assert (answer.status_code, answer.json()) == (200, {"status": "ready"})
     assert 0 < get_redis_connection().ttl(WORKER_BEAT_KEY) <= 20
