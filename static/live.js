@@ -14,6 +14,7 @@
   const REGION_PAUSE = 2000; // and of one list
   const MANY_ROWS = 8; // of one list within BURST: they are fetched as a whole
   const BURST = 500; // ms
+  const MOST_SEEN = 500;
   const SECOND_LOOK = 400; // ms: what no row shows now, the answer to a click may be about to show
   const SILENCE = 30000; // the server says something every 10 s
   // By id, since a row that was fetched again is a new element.
@@ -22,6 +23,7 @@
   const dirty = new Set();
   const asking = new Map(); // id -> whether it changed again meanwhile
   const looking = new Map(); // id of a list -> what changed that none of its rows showed
+  const seenOnce = new Set(); // what a row showed when it changed: its end is no news to its list
   const bursts = new Map(); // id of a list -> when rows of it were fetched of late
   const started = performance.now();
   let socket, sequence, silence, attempts = 0;
@@ -120,6 +122,8 @@
     const found = [...document.querySelectorAll("[data-live]")].filter((element) =>
       tokens(element, "live").some((token) => wanted.includes(token)));
     refreshAll(found);
+    if (seenOnce.size > MOST_SEEN) seenOnce.clear();
+    if (found.length) seenOnce.add(wanted[1]);
     for (const region of document.querySelectorAll("[data-live-rest]")) {
       if (!tokens(region, "liveRest").includes(type) || shows(region, wanted)) continue;
       if (!looking.has(region.id)) setTimeout(lookAgain, SECOND_LOOK, region.id);
@@ -135,7 +139,9 @@
     const region = document.getElementById(id);
     const changed = looking.get(id);
     looking.delete(id);
-    if (region && !changed.every((wanted) => shows(region, wanted))) refresh(region);
+    if (!region) return;
+    const fresh = changed.filter((wanted) => !seenOnce.has(wanted[1]) && !shows(region, wanted));
+    if (fresh.length) refresh(region);
   }
 
   function refreshShown() {

@@ -57,6 +57,7 @@ def crawled(site: Site) -> Site:
             page.get_by_role("link", name="Rack 4", exact=True).click()
         else:
             add_range(page, site)
+        expect(page.locator("#crawls")).to_be_attached()
         show_the_end(page)
         expect(page.locator("#crawls")).to_contain_text("Succeeded", timeout=60_000)
         page.goto("/hosts/?status=online")

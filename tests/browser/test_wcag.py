@@ -5,6 +5,7 @@ from typing import Any
 
 import pytest
 from axe_playwright_python.sync_playwright import Axe
+from playwright.sync_api import Page, expect
 
 from .site import PHONE, Site
 
@@ -20,7 +21,9 @@ PATHS = [
     *("/", "/discovery/", "/discovery/ranges/1/", "/discovery/ranges/add/", "/discovery/ranges/1/edit/"),
     *("/discovery/ranges/1/at/127.0.79.7/", "/discovery/ranges/1/delete/", "/discovery/crawls/1/"),
     *("/hosts/", "/hosts/?search=nobody", "/hosts/1/", "/hosts/1/retire/", "/hosts/add/"),
-    *("/domains/", "/domains/?state=running", "/domains/1/"),
+    *("/domains/", "/domains/?state=running", "/domains/?stale=true", "/domains/1/", "/domains/1/verbs/"),
+    *("/domains/1/verbs/destroy/", "/domains/1/edit/", "/domains/1/forget/", "/hosts/1/domains/define/"),
+    *("/domains/bulk/?verb=destroy&ids=1&ids=2&ids=3", "/operations/", "/operations/?search=nobody"),
     *("/join-keys/", "/join-keys/create/", "/account/tokens/", "/account/password/change/", "/hosts/99999/"),
 ]
 
@@ -33,9 +36,14 @@ def violations(site: Site, paths: Sequence[str], **options: Any) -> list[str]:
         for path in paths:
             page.goto(path)
             page.wait_for_load_state("networkidle")
-            broken = Axe().run(page, options=RULES).response["violations"]
-            said += [f"{path}: {rule['id']}: {rule['nodes'][0]['html']}" for rule in broken]
+            said += [f"{path}: {rule}" for rule in said_of(page)]
     return said
+
+
+def said_of(page: Page) -> list[str]:
+    """What axe says of a page as it stands: the rule and the first element that breaks it."""
+    broken = Axe().run(page, options=RULES).response["violations"]
+    return [f"{rule['id']}: {rule['nodes'][0]['html']}" for rule in broken]
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
@@ -49,4 +57,36 @@ def test_the_way_in_is_accessible(crawled: Site, scheme: str) -> None:
 
 
 def test_a_phone_gets_accessible_pages(crawled: Site) -> None:
-    assert violations(crawled, ["/", "/discovery/", "/domains/"], viewport=PHONE) == []
+    paths = ["/", "/discovery/", "/domains/", "/domains/1/", "/operations/"]
+    assert violations(crawled, paths, viewport=PHONE) == []
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_what_opens_over_the_table_is_accessible(crawled: Site, scheme: str) -> None:
+    with crawled.context(color_scheme=scheme) as context:
+        page = context.new_page()
+        page.goto("/domains/?state=running")
+        row = page.locator("#domains tbody tr").first
+        row.get_by_role("checkbox").check()
+        row.locator("[data-menu]").click()
+        expect(page.locator("#menu")).to_be_visible()
+        assert said_of(page) == []
+        page.keyboard.press("Escape")
+        page.locator("#bulk").get_by_role("button", name="Shut down").click()
+        expect(page.get_by_role("dialog")).to_be_visible()
+        page.get_by_text("Order, pauses").or_(page.get_by_text("Shut down: 1 domain?")).first.click()
+        assert said_of(page) == []
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_an_operation_s_page_is_accessible(crawled: Site, scheme: str) -> None:
+    with crawled.context(color_scheme=scheme) as context:
+        page = context.new_page()
+        page.goto("/domains/?state=running")
+        row = page.locator("#domains tbody tr").first
+        row.get_by_role("button", name="Shut down").click()
+        expect(page.locator("#toasts a")).to_be_visible()
+        assert said_of(page) == []
+        page.locator("#toasts a").click()
+        expect(page.locator(".timeline")).to_be_visible()
+        assert said_of(page) == []
