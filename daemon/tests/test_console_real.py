@@ -244,6 +244,28 @@ def test_a_flood_and_a_client_that_reads_slowly(host: Host, authority: Authority
         one.shell()
 
 
+def test_a_guest_that_does_not_read_holds_up_nobody_else(
+    host: Host, authority: Authority, hypervisor: Libvirtd
+) -> None:
+    driver = host.daemon.driver
+    with console(host, authority) as one:
+        one.shell()
+        (hub,) = host.daemon.consoles._hubs.values()
+        hypervisor.virsh("suspend", "guest")
+        try:
+            for _ in range(12):
+                one.send(b"x" * 65_536)
+            eventually(lambda: hub._held)
+            for _ in range(10):
+                begin = time.monotonic()
+                assert driver.domains()["domains"]
+                assert time.monotonic() - begin < 1
+        finally:
+            hypervisor.virsh("resume", "guest")
+    # What libvirtd has taken it still gives to the guest, before it lets go of the console.
+    eventually(lambda: not host.daemon.consoles._hubs, 60)
+
+
 def test_a_screen(host: Host, authority: Authority) -> None:
     with console(host, authority, "vnc") as one, console(host, authority, "vnc", "view") as viewer:
         for screen in (one, viewer):
