@@ -10,8 +10,9 @@ import pytest
 from asgiref.sync import sync_to_async
 from websockets.asyncio.server import ServerConnection
 
+from domains import services
 from domains.models import Domain
-from domains.watcher import Watcher, watcher_beats, watching
+from domains.watcher import Watcher, watcher_beats
 from hosts import live
 from hosts.choices import Trust
 from hosts.models import Host
@@ -251,9 +252,7 @@ async def test_statistics_are_asked_for_and_kept(
     play: Play, watcher: Watcher, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     kept: list[tuple[int, object]] = []
-    monkeypatch.setattr(
-        watching.services, "record_stats", lambda host, message: kept.append((host.pk, message["at"]))
-    )
+    monkeypatch.setattr(services, "record_stats", lambda host, message: kept.append((host.pk, message["at"])))
     daemon = play()
     host = await sync_to_async(daemon.host)()
 
