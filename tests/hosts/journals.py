@@ -51,7 +51,7 @@ class Journal:
 
     def lose(self) -> None:
         """The disk was replaced: nothing is known, and the journal has a new name."""
-        self.journal_id = f"{self.journal_id}x"
+        self.journal_id = str(uuid4())
         self.operations.clear()
 
     def settle(self, operation_id: object, state: str, **more: Any) -> dict[str, Any]:

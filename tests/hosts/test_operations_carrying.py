@@ -15,8 +15,8 @@ from hosts.agent import calls
 from hosts.agent.transport import Timeouts
 from hosts.choices import OperationState, Trust
 from hosts.models import Host, Operation
-from hosts.services.operations import carrying, moves
-from hosts.services.operations.places import Entry, Places
+from hosts.services.operations import holding, moves
+from hosts.services.operations.places import Entry, Places, places
 from hosts.trust import ClientIdentity
 
 from .factories import told_domain
@@ -318,29 +318,29 @@ def test_what_was_cancelled_in_doubt_is_not_sent_again(host: Host, journal: Jour
 
 def test_a_held_operation_is_left_alone(host: Host, journal: Journal, ada: User) -> None:
     operation = asked_for(host, ada)
-    assert carrying._take(operation.pk) is not None
-    assert carrying._take(operation.pk) is None
+    assert holding.take(operation.pk) is not None
+    assert holding.take(operation.pk) is None
     services.carry_host(host.pk)
     assert journal.requests == []
 
 
 def test_a_carrier_that_died_is_replaced(host: Host, ada: User) -> None:
     operation = asked_for(host, ada)
-    assert carrying._take(operation.pk) is not None
+    assert holding.take(operation.pk) is not None
     operation = fresh(operation)
-    assert timedelta() < operation.due_at - timezone.now() <= carrying.HOLD
+    assert timedelta() < operation.due_at - timezone.now() <= holding.HOLD
     assert carried(due_now(operation)).state == S.SUCCEEDED
 
 
 def test_one_host_at_a_time_and_few_that_are_doubtful() -> None:
-    places = Places(doubtful=1)
-    assert places.enter(1, doubtful=True) is Entry.TAKEN
-    assert places.enter(1, doubtful=True) is Entry.BUSY
-    assert places.enter(2, doubtful=True) is Entry.FULL
-    assert places.enter(3, doubtful=False) is Entry.TAKEN
-    assert places.leave(1)
-    assert not places.leave(3)
-    assert places.enter(2, doubtful=True) is Entry.TAKEN
+    room = Places(doubtful=1)
+    assert room.enter(1, doubtful=True) is Entry.TAKEN
+    assert room.enter(1, doubtful=True) is Entry.BUSY
+    assert room.enter(2, doubtful=True) is Entry.FULL
+    assert room.enter(3, doubtful=False) is Entry.TAKEN
+    assert room.leave(1)
+    assert not room.leave(3)
+    assert room.enter(2, doubtful=True) is Entry.TAKEN
 
 
 def test_a_failure_puts_off_the_others_of_this_host(gone: Host, ada: User) -> None:
@@ -355,12 +355,12 @@ def test_hosts_that_hang_find_no_more_places_than_theirs(gone: Host, ada: User) 
     operation = asked_for(gone, ada)
     Host.objects.update(missed_probes=1)
     taken = list(range(-1, -1000, -1))
-    held = [one for one in taken if carrying.places.enter(one, doubtful=True) is Entry.TAKEN]
+    held = [one for one in taken if places.enter(one, doubtful=True) is Entry.TAKEN]
     try:
         services.carry_host(gone.pk)
     finally:
         for one in held:
-            carrying.places.leave(one)
+            places.leave(one)
     assert (len(held), fresh(operation).attempts) == (8, 0)
     assert fresh(operation).due_at > timezone.now()
 

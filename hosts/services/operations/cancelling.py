@@ -14,7 +14,7 @@ from ...errors import NotPossible
 from ...models import Operation
 from .accepting import wake_carrier
 from .bulk import advance
-from .carrying import note
+from .holding import note
 from .settling import end, problem
 
 S = OperationState

@@ -6,7 +6,8 @@ from ...choices import OperationState, TargetType
 from ...models import Operation
 from .accepting import wake_carrier
 from .bulk import advance
-from .carrying import expire, forsake
+from .carrying import forsake
+from .holding import expire
 from .moves import NEVER
 
 S = OperationState
