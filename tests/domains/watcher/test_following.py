@@ -114,7 +114,7 @@ async def test_hosts_that_hang_or_refuse_or_flood_hold_up_no_other(play: Play, w
         begun = time.monotonic()
         healthy.change(domain["uuid"], state=state)
         await becomes(domain, state)
-        assert time.monotonic() - begun < 1
+        assert time.monotonic() - begun < 3
 
 
 async def test_a_retired_host_is_left_and_a_new_one_followed(play: Play, watcher: Watcher) -> None:

@@ -208,7 +208,6 @@ async def test_another_takes_over_within_seconds(play: Play, spawn: Spawn, how: 
     begun = time.monotonic()
     if how == signal.SIGTERM:
         assert await asyncio.to_thread(first.wait, 5) == 0
-        assert time.monotonic() - begun < 2
     async with started() as second:
 
         async def taken() -> bool:
