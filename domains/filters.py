@@ -1,6 +1,6 @@
 from typing import cast
 
-from django.db.models import QuerySet
+from django.db.models import Q, QuerySet
 from django_filters.rest_framework import BooleanFilter, CharFilter, ModelChoiceFilter, MultipleChoiceFilter
 
 from access.searching import SearchFilterSet
@@ -23,7 +23,7 @@ class DomainFilter(SearchFilterSet):
     tag = CharFilter(method="tagged", max_length=64)
 
     def of_age(self, queryset: QuerySet[Domain], name: str, value: bool) -> QuerySet[Domain]:  # noqa: ARG002, FBT001 -- a filter
-        return cast("DomainQuerySet", queryset).with_stale().filter(stale=value)
+        return cast("DomainQuerySet", queryset).with_stale().filter(Q(stale=value))
 
     def tagged(self, queryset: QuerySet[Domain], name: str, value: str) -> QuerySet[Domain]:  # noqa: ARG002 -- a filter
         return cast("DomainQuerySet", queryset).tagged(value)

@@ -93,5 +93,4 @@ class DefineForm(forms.Form):
     def refuse(self, problem: Mapping[str, Any]) -> None:
         """Show the host's own words at the field. What is sent next is another request."""
         self.add_error("xml", str(problem.get("detail") or problem.get("type", "")))
-        self.data = self.data.copy()
-        self.data["key"] = str(uuid4())
+        self.data = dict(self.data.items()) | {"key": str(uuid4())}

@@ -37,7 +37,7 @@ def domains(request: HttpRequest) -> HttpResponse:
     )
     context = {
         "list": found,
-        "rows": rows_of(found.page.object_list),
+        "rows": rows_of(list(found.page)),
         "ordering": found.ordering,
         "rest": _concerned_by_others(request, found.ordering),
         "bulk_verbs": [VERBS[name] for name in BULK],
