@@ -19,7 +19,7 @@ from ..models import Domain
 from .difference import FACTS, Difference, Known, diff, diff_of_some, fields_of
 
 ROWS_PER_STATEMENT = 500
-# Of more rows that change at once a page hears as of a whole list: it would fetch that anyway.
+# Of more rows of a host that change at once a page hears as of a whole list: it would fetch that anyway.
 MANY_ROWS = 50
 
 
@@ -115,13 +115,13 @@ def _apply(differences: Mapping[int, Difference]) -> None:
 
 
 def _news(differences: Mapping[int, Difference]) -> list[News]:
-    many = sum(len(difference.changed) for difference in differences.values()) > MANY_ROWS
     news: list[News] = []
     for host_id, difference in differences.items():
         everybody = (FLEET, f"host.{host_id}")
         changed = [pk for pk, _ in difference.changed]
         lost = [*difference.vanished, *difference.removed]
-        if difference.appeared or lost or (many and changed):
+        many = len(changed) > MANY_ROWS
+        if difference.appeared or lost or many:
             news.append(News("domains.changed", host_id, everybody))
         rows = () if many else everybody
         news += [News("domain.changed", pk, (*rows, f"domain.{pk}")) for pk in changed]

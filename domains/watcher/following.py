@@ -5,7 +5,7 @@ import logging
 import math
 import random
 from collections.abc import Callable
-from typing import Final
+from typing import Final, Never
 
 from hosts import services as hosts
 from hosts.agent import hang_up
@@ -33,6 +33,8 @@ LIST_PAUSE: Final = 1.0
 LIST_AGAIN: Final = 15.0
 LISTERS: Final = 16
 ALIVE_SECONDS: Final = 10.0
+# Hosts that come up together are not measured together for ever, unless somebody looks at one.
+SPREAD_SECONDS: Final = 20.0
 
 RELISTED_AFTER: Final = frozenset({"host.changed", "libvirt.up", "resync"})
 
@@ -69,7 +71,9 @@ class Follower:
         self._wanted = asyncio.Event()
         self._after: tuple[str, int] | None = None
         self._broken = ""
+        self._failures = 0
         self._period = 0
+        self._measured_from = math.inf
         self._tasks = [asyncio.create_task(self._stay()), asyncio.create_task(self._stay_listed())]
 
     def stop(self) -> None:
@@ -100,7 +104,9 @@ class Follower:
 
     async def measure_every(self, seconds: int) -> None:
         """Have the host tell its statistics so often."""
-        if self._stream is not None and self._listed and seconds != self._period:
+        if self._stream is None or not self._listed or seconds == self._period:
+            return
+        if seconds < SPREAD_SECONDS or asyncio.get_running_loop().time() > self._measured_from:
             self._period = seconds
             try:
                 await self._stream.send(f'{{"type":"stats","seconds":{seconds}}}')
@@ -114,39 +120,43 @@ class Follower:
         )
 
     async def _stay(self) -> None:
-        failures = 0
         while True:
-            pause = REFUSED_PAUSE
             try:
-                await self._follow_once()
-            except AgentError as error:
-                lasted = asyncio.get_running_loop().time() - self._opened_at
-                failures = 0 if lasted > PROVEN_SECONDS else failures + 1
-                pause = await self._pause_after(error, failures)
+                pause = await self._follow_to_the_end()
             except Exception:
+                # A defect of ours that one host brings to light: it is tried again, as after any other end.
                 logger.exception("Following %s failed", self.row.address)
+                pause = REFUSED_PAUSE
             finally:
                 self._leave()
             await asyncio.sleep(pause * random.uniform(0.5, 1))  # noqa: S311 -- so that hosts fall out of step
+
+    async def _follow_to_the_end(self) -> float:
+        """Follow until the stream ends; return how long to wait before the next one."""
+        try:
+            await self._follow_once()
+        except AgentError as error:
+            lasted = asyncio.get_running_loop().time() - self._opened_at
+            self._failures = 0 if lasted > PROVEN_SECONDS else self._failures + 1
+            return await self._pause_after(ProtocolError(self._broken) if self._broken else error)
 
     def _leave(self) -> None:
         if self._stream is not None:
             self._stream.abort()
         self._stream, self._opened_at, self._period = None, math.inf, 0
 
-    async def _pause_after(self, error: AgentError, failures: int) -> float:
-        if self._broken:
-            error, self._broken = ProtocolError(self._broken), ""
+    async def _pause_after(self, error: AgentError) -> float:
         logger.info("The events of %s ended: %s (%s)", self.row.address, error, error.problem)
-        self._doubtful = failures > 1
+        self._broken = ""
+        self._doubtful = self._failures > 1
         if isinstance(error, ProtocolError):
             self._after = None
             await self._listers.run(hosts.note_bad_events, self.row.id, self.generation, error.detail)
         if isinstance(error, ProtocolError | ProblemAnswer):
             return REFUSED_PAUSE
-        return min(LONGEST_PAUSE, FIRST_PAUSE * math.pow(2, min(failures, 8)))
+        return min(LONGEST_PAUSE, FIRST_PAUSE * math.pow(2, min(self._failures, 8)))
 
-    async def _follow_once(self) -> None:
+    async def _follow_once(self) -> Never:
         """Open the stream and read it until it ends, which is an AgentError."""
         after = f"{self._after[0]}:{self._after[1]}" if self._after else ""
         async with self._lanes.dial[self._doubtful]:
@@ -164,6 +174,7 @@ class Follower:
             stream.abort()
             raise ProtocolError("a stream that does not begin with hello")
         self._stream, self._opened_at = stream, asyncio.get_running_loop().time()
+        self._measured_from = self._opened_at + SPREAD_SECONDS * random.random()  # noqa: S311 -- as above
         self._doubtful = False
         if not hello.replayed or self._after is None:
             self._after = (hello.epoch, hello.seq)
@@ -225,14 +236,13 @@ class Follower:
 
     async def _list(self) -> None:
         async with self._lanes.list[self._badly_listed]:
-            # What was told so far is older than the listing, what comes is newer: it is written after it.
-            await self.inbox.emptied()
-            self.inbox.held = True
-            self._wanted.clear()
             try:
+                # What was told so far is older than the listing, what comes is newer: it is written after it.
+                await self.inbox.hold()
+                self._wanted.clear()
                 self._listed = await self._listers.run(list_host, self.row.id, self.generation)
             finally:
-                self.inbox.held = False
+                self.inbox.release()
                 self._writer.notice(self.inbox)
         self._badly_listed = not self._listed
         if not self._listed:

@@ -32,6 +32,7 @@ def hasty(monkeypatch: pytest.MonkeyPatch) -> None:
         (watching, "STATS_EVERY", 0.1),
         (following, "FIRST_PAUSE", 0.1),
         (following, "LIST_PAUSE", 0.05),
+        (following, "SPREAD_SECONDS", 0.1),
         (gate, "UPGRADE", 1.0),
         (gate, "CONNECT", 1.0),
     ):
