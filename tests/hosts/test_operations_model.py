@@ -111,6 +111,8 @@ class World:
         for step in [self.begin, self.finish, self.carry] * 3 + [self.pass_the_deadline, self.carry] * 2:
             step()
         services.sweep()
+        # Old news, after the verdict.
+        self.report()
 
     def check(self) -> None:
         """What must be true at any time."""

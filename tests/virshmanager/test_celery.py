@@ -11,6 +11,7 @@ from celery import Celery
 from kombu.exceptions import OperationalError
 from pytest_django.fixtures import Settings
 
+from hosts.services.operations.accepting import CARRY_TASK
 from virshmanager.celery import app
 
 PATIENCE_SECONDS = 2
@@ -51,3 +52,4 @@ def wake_and_be_refused() -> None:
 def test_everything_on_the_schedule_is_a_task() -> None:
     app.loader.import_default_modules()
     assert {entry["task"] for entry in app.conf.beat_schedule.values()} <= set(app.tasks)
+    assert CARRY_TASK in app.tasks
