@@ -1,4 +1,5 @@
-// Bundle what comes from npm into build/assets/vendor: one script, one stylesheet, one sprite of the icons in use.
+// Bundle what comes from npm into build/assets/vendor: for all pages and for consoles each one script and one
+// stylesheet, and one sprite of the icons in use.
 import { build } from "esbuild";
 import { mkdir, readFile, readdir, rm, stat, writeFile } from "node:fs/promises";
 
@@ -33,16 +34,41 @@ async function licences() {
   await writeFile(`${OUT}/LICENSES.txt`, (await Promise.all(texts)).join("\n----\n\n"));
 }
 
-await rm(OUT, { recursive: true, force: true });
-await mkdir(OUT, { recursive: true });
-await build({
-  entryPoints: ["assets/vendor.js", "assets/vendor.css"],
+// Our content security policy allows no style that is written into the page; xterm.js 6 has no other way.
+const XTERM_STYLES = [
+  ['createElement("style")', 'createElement("adopted-style")', 3],
+  ['t.setAttribute("style",', "t.style.cssText=(", 1],
+];
+
+/** Have xterm.js use style sheets and properties, as its own code does elsewhere; fail if it has changed. */
+const strictStyles = {
+  name: "strict-styles",
+  setup({ onLoad }) {
+    onLoad({ filter: /@xterm\/xterm\/lib\/xterm\.mjs$/ }, async ({ path }) => {
+      let contents = await readFile(path, "utf8");
+      for (const [found, instead, times] of XTERM_STYLES) {
+        const pieces = contents.split(found);
+        if (pieces.length !== times + 1) throw new Error(`xterm.js has not ${times} times ${found}`);
+        contents = pieces.join(instead);
+      }
+      return { contents, loader: "js" };
+    });
+  },
+};
+
+const common = {
   outdir: OUT,
   bundle: true,
   minify: true,
   target: ["chrome109", "firefox115", "safari16"],
   logLevel: "warning",
-});
+};
+
+await rm(OUT, { recursive: true, force: true });
+await mkdir(OUT, { recursive: true });
+await build({ ...common, entryPoints: ["assets/vendor.js", "assets/vendor.css"] });
+// noVNC waits for the browser's answer while it is loaded, which modules alone can do.
+await build({ ...common, entryPoints: ["assets/console.js", "assets/console.css"], format: "esm", plugins: [strictStyles] });
 await Promise.all([sprite(), licences()]);
 for (const name of (await readdir(OUT)).sort()) {
   const { size } = await stat(`${OUT}/${name}`);

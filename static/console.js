@@ -9,6 +9,8 @@ const PROBLEMS = { wrong_state: "stopped", no_serial_device: "no-serial", no_vnc
 const FINAL = 4422; // the host was asked, and asking again is no use
 const LONGEST_WAIT = 15000; // ms between two attempts
 const STOPPED_WAIT = 3000; // ms until a domain that does not run is looked at again
+const STARTING_WAIT = 1000; // ms until one that was just told to start is,
+const START_PATIENCE = 30000; // and in which it may still refuse
 const CSRF = "[name=csrfmiddlewaretoken]";
 
 class Console {
@@ -18,6 +20,7 @@ class Console {
     this.words = JSON.parse(this.one("[data-console-words]").textContent);
     this.mode = "ask";
     this.attempts = 0;
+    this.patient = 0; // until when no refusal is taken for the last word
     root.addEventListener("click", (event) => this.onClick(event));
     root.addEventListener("keydown", (event) => this.onKey(event), { capture: true });
     document.addEventListener("fullscreenchange", () => this.onFullScreen());
@@ -44,7 +47,7 @@ class Console {
       if (text) text.textContent = detail;
     }
     for (const button of this.root.querySelectorAll("[data-needs]")) {
-      button.disabled = state !== "live";
+      button.disabled = state !== "live" || (this.readOnly && "types" in button.dataset);
       button.hidden = button.dataset.needs !== "any" && button.dataset.needs !== this.kind;
     }
   }
@@ -97,7 +100,7 @@ class Console {
 
   onWord(word, Screen) {
     if (word.type === "ready") {
-      this.attempts = 0;
+      this.attempts = this.patient = 0;
       this.refusal = null;
       this.draw(Screen, word.mode === "view");
     }
@@ -145,10 +148,11 @@ class Console {
     const { refusal } = this;
     const state = ENDS[code] ?? PROBLEMS[refusal?.problem];
     this.refusal = null;
-    if (state) this.show(state);
+    if (performance.now() < this.patient && (state === "stopped" || code === FINAL)) this.again(STARTING_WAIT);
+    else if (state) this.show(state);
     else if (code === FINAL) this.show("error", refusal?.detail);
     else this.later(refusal?.detail);
-    if (state === "stopped") this.again(STOPPED_WAIT);
+    if (this.root.dataset.state === "stopped") this.again(STOPPED_WAIT);
   }
 
   /** Try again by itself, later each time; who only looked on looks on, and nobody takes over unasked. */
@@ -221,6 +225,7 @@ class Console {
     const headers = { "X-CSRFToken": this.one(CSRF).value };
     const answer = await fetch(this.root.dataset.start, { method: "POST", headers });
     button.disabled = false;
+    this.patient = performance.now() + START_PATIENCE;
     if (answer.ok) this.open();
     else this.show("error", (await answer.json()).detail);
   }
