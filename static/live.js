@@ -23,7 +23,7 @@
   const dirty = new Set();
   const asking = new Map(); // id -> whether it changed again meanwhile
   const looking = new Map(); // id of a list -> what changed that none of its rows showed
-  const seenOnce = new Set(); // what a row showed when it changed: its end is no news to its list
+  const seenOnce = new Set(); // "list operation": one that a row showed when it moved is no news to its list
   const bursts = new Map(); // id of a list -> when rows of it were fetched of late
   const started = performance.now();
   let socket, sequence, silence, attempts = 0;
@@ -118,14 +118,17 @@
   }
 
   function onChange({ type, id }) {
-    const wanted = [type, `${type}:${id}`];
+    const wanted = [type, `${type}:${id}`, id];
     const found = [...document.querySelectorAll("[data-live]")].filter((element) =>
       tokens(element, "live").some((token) => wanted.includes(token)));
     refreshAll(found);
     if (seenOnce.size > MOST_SEEN) seenOnce.clear();
-    if (found.length) seenOnce.add(wanted[1]);
     for (const region of document.querySelectorAll("[data-live-rest]")) {
-      if (!tokens(region, "liveRest").includes(type) || shows(region, wanted)) continue;
+      if (!tokens(region, "liveRest").includes(type)) continue;
+      if (shows(region, wanted)) {
+        if (type === "operation.changed") seenOnce.add(`${region.id} ${id}`);
+        continue;
+      }
       if (!looking.has(region.id)) setTimeout(lookAgain, SECOND_LOOK, region.id);
       looking.set(region.id, [...(looking.get(region.id) ?? []).slice(0, MANY_ROWS), wanted]);
     }
@@ -140,7 +143,7 @@
     const changed = looking.get(id);
     looking.delete(id);
     if (!region) return;
-    const fresh = changed.filter((wanted) => !seenOnce.has(wanted[1]) && !shows(region, wanted));
+    const fresh = changed.filter((wanted) => !seenOnce.has(`${id} ${wanted[2]}`) && !shows(region, wanted));
     if (fresh.length) refresh(region);
   }
 

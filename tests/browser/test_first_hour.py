@@ -129,8 +129,8 @@ def test_finding_a_domain_from_the_keyboard(crawled: Site) -> None:
         page.keyboard.type(name)
         expect(rows).to_have_count(1)
         expect(page).to_have_url(re.compile(f"search={name}"))
-        page.get_by_role("link", name=name).click()
-        expect(page.get_by_role("heading", name=name)).to_be_visible()
+        page.get_by_role("link", name=name, exact=True).click()
+        expect(page.get_by_role("heading", name=name, exact=True)).to_be_visible()
         expect(page.get_by_text("/var/lib/libvirt/images/")).not_to_have_count(0)
         expect(page.locator("pre.xml")).to_contain_text(f"<name>{name}</name>")
 
