@@ -5,8 +5,8 @@ Delivery is at most once, so a failure to publish is logged and harms nothing: p
 
 `host.changed`, `domain.changed`, `crawl.changed`, `range.changed` carry our own id of what changed, and go to
 the fleet, to its host and to its own page. `operation.changed` carries its UUID. `domains.changed` carries a
-host's id: rows came or went, or so many of it changed at once (more than 50) that lists are fetched as a whole;
-then `domain.changed` goes only to the pages of the domains themselves.
+host's id: rows came or went, or so many of it changed at once (more than 50) that lists are fetched as a
+whole; then `domain.changed` goes only to the pages of the domains themselves.
 """
 
 import logging

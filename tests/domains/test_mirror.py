@@ -1,13 +1,20 @@
 """What a listing writes, and what it does not."""
 
+from datetime import timedelta
+from typing import Any
+from uuid import uuid4
+
 import pytest
 from django.db import connection
 from django.test.utils import CaptureQueriesContext
-from pytest_django import DjangoAssertNumQueries
+from django.utils import timezone
+from pytest_django import DjangoAssertNumQueries, DjangoCaptureOnCommitCallbacks
 
 from domains.models import Domain
-from domains.services import count_domains, mirror
-from hosts.signals import listing_received
+from domains.services import Report, count_domains, mirror, report
+from hosts import live
+from hosts.payloads import DomainFacts
+from hosts.signals import domain_gone, domain_reported, listing_received
 
 from .factories import facts, owned_host
 
@@ -81,6 +88,98 @@ def test_the_mirror_hears_of_listings() -> None:
     listing_received.send(sender=None, host=host, domains=[report])
     row = Domain.objects.get()
     assert (row.name, row.libvirt_id, row.state, row.tags) == ("web", 3, "running", ["prod"])
+
+
+def test_a_listing_that_was_asked_for_before_does_not_undo_what_is_newer() -> None:
+    host = owned_host()
+    old = facts(state="shutoff")
+    mirror(host, [old])
+    asked_at = timezone.now()
+    new = old | {"state": "running"}
+    report([Report(host.pk, [new])])
+    for listing in ([old], []):
+        mirror(host, listing, as_of=asked_at)
+        assert (Domain.objects.get().state, Domain.objects.get().missing_since) == ("running", None)
+    mirror(host, [old], as_of=timezone.now())
+    assert Domain.objects.get().state == "shutoff"
+
+
+def test_after_a_clock_was_set_back_listings_count_all_the_same() -> None:
+    host = owned_host()
+    old = facts(state="shutoff")
+    mirror(host, [old])
+    Domain.objects.update(last_seen=timezone.now() + timedelta(hours=1))
+    mirror(host, [old | {"state": "running"}], as_of=timezone.now())
+    assert Domain.objects.get().state == "running"
+
+
+def test_what_a_report_does_not_name_stays() -> None:
+    host, other = owned_host(), owned_host()
+    first, second = facts(), facts()
+    mirror(host, [first, second])
+    mirror(other, [first])
+    report([Report(host.pk, [first | {"state": "running"}])])
+    assert sorted(Domain.objects.values_list("host", "state")) == [
+        (host.pk, "running"),
+        (host.pk, "shutoff"),
+        (other.pk, "shutoff"),
+    ]
+
+
+def test_a_domain_whose_host_says_that_it_is_gone_leaves_no_row() -> None:
+    host, told = owned_host(), facts(persistent=True)
+    mirror(host, [told])
+    report([Report(host.pk, [], {told["uuid"], uuid4()})])
+    assert not Domain.objects.exists()
+
+
+def test_the_mirror_hears_of_single_domains() -> None:
+    host, told = owned_host(), facts()
+    domain_reported.send(sender=None, host=host, domains=[told])
+    assert Domain.objects.get().uuid == told["uuid"]
+    domain_gone.send(sender=None, host=host, uuids=[told["uuid"]])
+    assert not Domain.objects.exists()
+
+
+def test_reports_of_many_hosts_cost_a_fixed_number_of_queries(
+    django_assert_max_num_queries: DjangoAssertNumQueries,
+) -> None:
+    hosts = [owned_host() for _ in range(20)]
+    for host in hosts:
+        mirror(host, [facts() for _ in range(3)])
+    rows = [_reported(row, state="running") for row in Domain.objects.all()]
+    with django_assert_max_num_queries(12):
+        report(
+            [Report(host.pk, [told for owner, told in rows if owner == host.pk], {uuid4()}) for host in hosts]
+        )
+    assert Domain.objects.filter(state="running").count() == 60
+
+
+def _reported(row: Domain, **changed: Any) -> tuple[int, DomainFacts]:
+    return row.host_id, facts(uuid=row.uuid, name=row.name, **changed)
+
+
+def test_pages_hear_of_rows_and_of_a_whole_list_when_many_change(
+    monkeypatch: pytest.MonkeyPatch, django_capture_on_commit_callbacks: DjangoCaptureOnCommitCallbacks
+) -> None:
+    told: list[live.News] = []
+    monkeypatch.setattr(live, "_send", told.extend)
+    host = owned_host()
+    mirror(host, [facts() for _ in range(51)])
+
+    def heard(state: str, count: int) -> list[live.News]:
+        told.clear()
+        rows = [_reported(row, state=state)[1] for row in Domain.objects.order_by("pk")[:count]]
+        with django_capture_on_commit_callbacks(execute=True):
+            report([Report(host.pk, rows)])
+        return told
+
+    first = Domain.objects.order_by("pk").values_list("pk", flat=True)[0]
+    everybody = ("fleet", f"host.{host.pk}")
+    assert heard("running", 1) == [live.News("domain.changed", first, (*everybody, f"domain.{first}"))]
+    whole, *rows = heard("paused", 51)
+    assert whole == live.News("domains.changed", host.pk, everybody)
+    assert {news.groups for news in rows} == {(f"domain.{news.id}",) for news in rows}
 
 
 def test_domains_of_many_hosts_are_counted(django_assert_num_queries: DjangoAssertNumQueries) -> None:

@@ -41,6 +41,16 @@ def test_a_host_that_was_retired_meanwhile_is_not_touched(told: Told) -> None:
     assert Host.objects.get().last_seen is None
 
 
+def test_a_probe_does_not_hide_that_the_events_are_bad_and_a_watcher_does() -> None:
+    host = a_host(problem="bad_events", reason="It told nonsense.")
+    refreshing.store(host, report(host))
+    assert Host.objects.get().problem == "bad_events"
+    refreshing.store(host, report(host), generation=host.watch_generation + 1)
+    assert Host.objects.get().problem == "bad_events"
+    refreshing.store(host, report(host), generation=host.watch_generation)
+    assert Host.objects.get().problem == ""
+
+
 def test_host_and_listing_are_stored_together_or_not_at_all() -> None:
     host = a_host()
 
