@@ -388,10 +388,22 @@ def test_a_watched_host_is_not_asked_all_the_time(host: Host, journal: Journal, 
     journal.ends = "started"
     Host.objects.update(watched_at=timezone.now())
     operation = carried(asked_for(host, ada))
+    assert timedelta(seconds=0.5) < operation.due_at - timezone.now() <= timedelta(seconds=1)
+    Operation.objects.update(sent_at=timezone.now() - timedelta(minutes=1))
+    operation = carried(due_now(operation))
     assert operation.due_at - timezone.now() > timedelta(seconds=10)
     report = journal.settle(operation.pk, "done")
     assert services.settle_report(host, report)
     assert fresh(operation).state == S.SUCCEEDED
+
+
+def test_a_watcher_that_died_a_moment_ago_costs_a_second(host: Host, journal: Journal, ada: User) -> None:
+    journal.ends = "started"
+    Host.objects.update(watched_at=timezone.now())
+    operation = asked_for(host, ada)
+    carried(operation)
+    journal.settle(operation.pk, "done")
+    assert services.wait_for(fresh(operation), 3).state == S.SUCCEEDED
 
 
 def test_the_daemon_gets_what_was_asked_for(host: Host, journal: Journal, ada: User) -> None:

@@ -29,9 +29,10 @@ LONGEST_PAUSE: Final = timedelta(seconds=5)
 MOST_DOUBLINGS: Final = 4
 # What was sent may be done in a moment: it is looked at again when its age has doubled.
 FIRST_LOOK: Final = timedelta(seconds=0.05)
-# A watched host tells of its operations by itself; that it does is made sure of now and then.
+# A watched host tells of its operations by itself. But its watcher may have died a moment ago.
 WATCHED_WITHIN: Final = timedelta(seconds=20)
-WATCHED_PAUSE: Final = timedelta(seconds=15)
+FIRST_WATCHED_LOOK: Final = timedelta(seconds=1)
+LONGEST_WATCHED_PAUSE: Final = timedelta(seconds=15)
 # For so long after its deadline a host that had an operation is asked what became of it.
 LOST_AFTER: Final = timedelta(minutes=10)
 
@@ -123,7 +124,8 @@ def look_again(held: Held) -> None:
     host = operation.host
     watched = host is not None and host.watched_at and now - host.watched_at < WATCHED_WITHIN
     age = now - (operation.sent_at or now)
-    pause = WATCHED_PAUSE if watched else min(max(FIRST_LOOK, age), LONGEST_PAUSE)
+    first, longest = (FIRST_WATCHED_LOOK, LONGEST_WATCHED_PAUSE) if watched else (FIRST_LOOK, LONGEST_PAUSE)
+    pause = min(max(first, age), longest)
     free(held, due_at=now + pause)
     if operation.cancel_asked_at is None:
         asked = Operation.objects.open().filter(pk=operation.pk, cancel_asked_at__isnull=False)
