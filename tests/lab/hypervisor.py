@@ -29,14 +29,21 @@ security_driver = "none"
 cgroup_controllers = []
 namespaces = []
 """
+# Tests count what QEMU and guests wrote: nothing of it may be rolled away.
+_VIRTLOGD_CONF = f"max_size = {100 * 2**20}\n"
+_QEMU_SCHEMA = "http://libvirt.org/schemas/domain/qemu/1.0"
 
 
 @dataclass(frozen=True)
 class Guest:
-    """A domain to define; `running` ones are started."""
+    """A domain to define; `running` ones are started.
+
+    Of a `traced` one QEMU logs each command that it gets, and the log of its serial line grows for ever.
+    """
 
     name: str
     running: bool = True
+    traced: bool = False
     uuid: str = field(default_factory=lambda: str(uuid.uuid4()))
 
 
@@ -62,6 +69,8 @@ class Hypervisor(Machine):
             old.rmdir() if old.is_dir() and not old.is_symlink() else old.unlink()
         self.write("etc/libvirt/libvirtd.conf", _LIBVIRTD_CONF.format(host_uuid=self.host_uuid))
         self.write("etc/libvirt/qemu.conf", _QEMU_CONF)
+        self.write("etc/libvirt/virtlogd.conf", _VIRTLOGD_CONF)
+        self.steps.mkdir()
         network.ip("link add br0 type bridge", "link set br0 up")
 
     def start_libvirt(self) -> None:
@@ -84,19 +93,24 @@ class Hypervisor(Machine):
     def start_guests(self) -> None:
         """Define all guests and start those that run."""
         for guest in self.guests:
-            self.write(f"run/lab/{guest.name}.xml", self._xml_of(guest))
-            self.virsh("define", f"/run/lab/{guest.name}.xml")
-            if guest.running:
-                self.virsh("start", guest.name)
+            self.add_guest(guest)
+
+    def add_guest(self, guest: Guest) -> None:
+        """Define a guest, and start it if it runs."""
+        self.write(f"run/lab/{guest.name}.xml", self._xml_of(guest))
+        self.virsh("define", f"/run/lab/{guest.name}.xml")
+        if guest.running:
+            self.virsh("start", guest.name)
 
     def console(self, guest: Guest) -> str:
         """What a guest printed to its serial console so far."""
         return self.read(f"var/log/libvirt/qemu/{guest.name}-serial.log")
 
-    def start_daemon(self, *, port: int = DAEMON_PORT) -> None:
-        """Start virshmanagerd and wait until it listens."""
+    def start_daemon(self, *variables: str, port: int = DAEMON_PORT) -> None:
+        """Start virshmanagerd, with more environment variables (NAME=value), and wait until it listens."""
         self.start(
             "virshmanagerd",
+            *("env", f"VIRSHMANAGERD_HALT_IN={self.steps}", *variables),
             Path(sys.executable).with_name("virshmanagerd"),
             *("--listen", "0.0.0.0"),  # noqa: S104 -- every address of a namespace that only the lab reaches
             *("--port", str(port)),
@@ -111,6 +125,11 @@ class Hypervisor(Machine):
             lambda: listening in Path(f"/proc/{self.pid}/net/tcp").read_text(),
             f"virshmanagerd of {self.name}",
         )
+
+    @property
+    def steps(self) -> Path:
+        """Where a test holds the daemon at a step (virshmanagerd.faults)."""
+        return self.folder / "run/lab/steps"
 
     @property
     def daemon_state(self) -> Path:
@@ -137,8 +156,12 @@ class Hypervisor(Machine):
         }.items():
             _element(domain, tag).text = text
         _element(domain, "devices/disk/source").set("file", f"/var/lib/libvirt/images/{guest.name}.img")
-        log = f"/var/log/libvirt/qemu/{guest.name}-serial.log"
-        ElementTree.SubElement(_element(domain, "devices/serial"), "log", file=log, append="off")
+        log, append = f"/var/log/libvirt/qemu/{guest.name}-serial.log", "on" if guest.traced else "off"
+        ElementTree.SubElement(_element(domain, "devices/serial"), "log", file=log, append=append)
+        if guest.traced:
+            command = ElementTree.SubElement(domain, f"{{{_QEMU_SCHEMA}}}commandline")
+            for value in ("-trace", "handle_qmp_command"):
+                ElementTree.SubElement(command, f"{{{_QEMU_SCHEMA}}}arg", value=value)
         return ElementTree.tostring(domain, encoding="unicode")
 
 

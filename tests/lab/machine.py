@@ -131,6 +131,11 @@ class Machine:
         )
         self.run("sh", "-c", script, service, str(int(how)), timeout=timeout)
 
+    def runs(self, service: str) -> bool:
+        """Whether a service is alive."""
+        script = 'kill -0 "$(cat "/run/lab/$0.pid")" 2>/dev/null && echo yes || true'
+        return bool(self.run("sh", "-c", script, service))
+
     def send(self, service: str, what: signal.Signals) -> None:
         """Send a signal to all processes of a service, and do not wait."""
         self.run("sh", "-c", 'kill -s "$1" -- "-$(cat "/run/lab/$0.pid")"', service, str(int(what)))

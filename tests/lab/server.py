@@ -50,6 +50,8 @@ class Server:
         self.home = scratch_root() / unique_name("home")
         self.home.mkdir(mode=0o700)
         shutil.chown(self.home, user)
+        self.steps = self.home / "steps"
+        self.steps.mkdir()
         self._serving: subprocess.Popen[bytes] | None = None
         self._token = ""
 
@@ -61,11 +63,15 @@ class Server:
 
     def close(self) -> None:
         """Stop the server and remove its state. May be called twice."""
+        self.stop()
+        shutil.rmtree(self.home, ignore_errors=True)
+
+    def stop(self) -> None:
+        """Stop what `serve` started."""
         if self._serving:
             self._serving.terminate()
             self._serving.wait(timeout=30)
             self._serving = None
-        shutil.rmtree(self.home, ignore_errors=True)
 
     def manage(self, *arguments: str, timeout: float = 60) -> str:
         """The output of a `manage.py` command. CalledProcessError when it fails."""
@@ -81,10 +87,10 @@ class Server:
         crawls: list[Json] = json.loads(self.manage("crawl", "--json", *arguments))
         return crawls
 
-    def serve(self) -> None:
-        """Start the whole server, and wait until it says that it is ready."""
+    def serve(self, **variables: str) -> None:
+        """Start the whole server, with more environment variables, and wait until it is ready."""
         said = self.home / "serve.out"
-        environment = self._environment() | {"VIRSHMANAGER_ADMIN_PASSWORD": PASSWORD}
+        environment = self._environment() | {"VIRSHMANAGER_ADMIN_PASSWORD": PASSWORD} | variables
         command = [*self._as_user(), sys.executable, "-m", "virshmanager.serve"]
         with said.open("wb") as output:
             self._serving = self.namespace.start(
@@ -105,20 +111,38 @@ class Server:
         """What a program of the administrator's sends with each request."""
         return {"Authorization": f"Token {self._token}", "Content-Type": "application/json"}
 
-    def ask(self, method: str, path: str, body: Json | None = None, *, timeout: float = 30) -> Any:
+    @property
+    def pid(self) -> int:
+        """The process of `serve`, whose children are the parts of the server."""
+        if self._serving is None:
+            raise ProcessLookupError("the server does not run")
+        return self._serving.pid
+
+    def ask(
+        self, method: str, path: str, body: Json | None = None, *, timeout: float = 30, **headers: str
+    ) -> Any:
         """Call the REST API at `path` (below /api/) and read its JSON. Raises Refused."""
+        more = {name.replace("_", "-"): value for name, value in headers.items()}
+        status, text = self.request(
+            method, f"/api/{path}", json.dumps(body or {}), self.headers | more, timeout=timeout
+        )
+        told = json.loads(text) if text else None
+        if status >= http.client.BAD_REQUEST:
+            raise Refused(status, told)
+        return told
+
+    def request(
+        self, method: str, path: str, body: str, headers: Json, *, timeout: float = 30
+    ) -> tuple[int, bytes]:
+        """Status and body of an answer. OSError or HTTPException when there is none."""
         connection = http.client.HTTPConnection("127.0.0.1", PORT)
         connection.sock = socket_in(self.namespace)
         connection.sock.settimeout(timeout)
         with closing(connection):
             connection.sock.connect((connection.host, connection.port))
-            connection.request(method, f"/api/{path}", json.dumps(body or {}), self.headers)
+            connection.request(method, path, body, headers)
             answer = connection.getresponse()
-            text = answer.read()
-        told = json.loads(text) if text else None
-        if answer.status >= http.client.BAD_REQUEST:
-            raise Refused(answer.status, told)
-        return told
+            return answer.status, answer.read()
 
     def everything(self, path: str) -> list[Json]:
         """All rows of a list of the API."""
@@ -197,7 +221,8 @@ class Server:
         return ["setpriv", *user, "--inh-caps=+dac_read_search", "--ambient-caps=+dac_read_search"]
 
     def _environment(self) -> dict[str, str]:
-        return {"PATH": os.environ["PATH"], "VIRSHMANAGER_HOME": str(self.home)}
+        steps = {"VIRSHMANAGER_HALT_IN": str(self.steps)}
+        return {"PATH": os.environ["PATH"], "VIRSHMANAGER_HOME": str(self.home)} | steps
 
     def _where(self) -> dict[str, Any]:
         return {"cwd": PROJECT, "env": self._environment()}

@@ -18,6 +18,7 @@ _PROGRAMS = {
     "network": ("ip", "nft", "nmap", "setpriv", "sshd"),
     "lab": (
         "ip",
+        "nft",
         "setpriv",
         "nsenter",
         "unshare",

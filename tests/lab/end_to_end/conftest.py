@@ -1,4 +1,4 @@
-"""One lab and one server for all tests here. Each test adds machines of its own, at addresses of its own."""
+"""Each test adds machines of its own, at addresses of its own, to the lab that all share."""
 
 from __future__ import annotations
 
@@ -8,49 +8,16 @@ from contextlib import ExitStack
 import pytest
 
 from tests.lab.hypervisor import Hypervisor
-from tests.lab.laboratory import BLOCK, Lab
-from tests.lab.server import Json, Server
-from tests.networks.requirements import require
+from tests.lab.laboratory import Lab
+from tests.lab.server import Server
 
 AddMachine = Callable[..., Hypervisor]
 
 
-@pytest.fixture(scope="package")
-def site() -> Iterator[Lab]:
-    """Three hypervisors, with our daemon beside each libvirtd."""
-    require("lab")
-    with Lab() as lab:
-        lab.start_daemons()
-        yield lab
-
-
-@pytest.fixture(scope="package")
-def empty_server(site: Lab) -> Iterator[Server]:
-    """The whole server, which knows the range of the lab and crawls it only when it is asked."""
-    with Server(site.server) as server:
-        server.serve()
-        server.add_range(BLOCK)
-        yield server
-
-
-@pytest.fixture(scope="package")
-def join(empty_server: Server) -> str:
-    """The text of a join.json that any host may use."""
-    return empty_server.join_key()
-
-
-@pytest.fixture(scope="package")
-def first_crawl(site: Lab, empty_server: Server, join: str) -> Json:
-    """What `manage.py crawl` printed when all three hypervisors had a join key."""
-    site.invite(join)
-    [crawl] = empty_server.crawl_command(BLOCK)
-    return crawl
-
-
 @pytest.fixture
-def server(empty_server: Server, first_crawl: Json) -> Server:
+def server(owner: Server) -> Server:
     """The server, which owns all three hypervisors."""
-    return empty_server
+    return owner
 
 
 @pytest.fixture
