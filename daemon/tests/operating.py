@@ -54,6 +54,13 @@ class Local:
         document = self.operations.get(number)
         return document["state"], (document["problem"] or {}).get("type", "")
 
+    def done(self, verb: str, name: str | None = None, *, seconds: float = 20, **more: object) -> Any:
+        """Order something that will be done; its result."""
+        number = self.put(verb, name, number="", **more)
+        verdict = self.verdict(number, seconds)
+        assert verdict == ("done", ""), (verb, self.operations.get(number))
+        return self.operations.get(number)["result"]
+
     def again(self) -> Local:
         """Another process over the same state directory."""
         self.operations.stop()

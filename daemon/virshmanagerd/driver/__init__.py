@@ -168,14 +168,16 @@ class Driver:
 
         Raises LibvirtDown, QueueFull, HypervisorBusy.
         """
-        return self._ask(partial(facts.facts, uuid=canonical(uuid), job=job, xml=xml), self._limits.read)
+        work = partial(facts.facts, uuid=canonical(uuid), job=job, xml=xml)
+        # For its job the guest's process is asked: if that is stuck, those who read keep their session.
+        return self._ask(work, self._limits.read, Line.LONG if job else Line.READ)
 
     def progress(self, uuid: str) -> int | None:
         """How far the domain's job is in per cent; None when that is not known.
 
         Raises DriverError, also when there is no job.
         """
-        return self._ask(partial(facts.progress, uuid=uuid), self._limits.extra)
+        return self._ask(partial(facts.progress, uuid=uuid), self._limits.extra, Line.LONG)
 
     def begin(self, work: Callable[[], None]) -> None:
         """Have a thread for changes call `work`, which must not raise."""
@@ -259,8 +261,8 @@ class Driver:
         except DriverError:
             return None
 
-    def _ask(self, work: Callable[[Session], T], seconds: float) -> T:
-        return self._run(self._link.session(), work, seconds)
+    def _ask(self, work: Callable[[Session], T], seconds: float, line: Line = Line.READ) -> T:
+        return self._run(self._lines.session(line), work, seconds, line)
 
     def _ask_twice(self, work: Callable[[Session], T]) -> T:
         """Ask for statistics of all domains."""
@@ -272,14 +274,17 @@ class Driver:
             session = self._link.session()
             return self._run(session, work, end - time.monotonic())
 
-    def _run(self, session: Session, work: Callable[[Session], T], seconds: float) -> T:
+    def _run(
+        self, session: Session, work: Callable[[Session], T], seconds: float, line: Line = Line.READ
+    ) -> T:
+        link = self._lines.link(line)
         try:
             return self._calls.run(partial(work, session), seconds)
         except CallLost:
-            self._link.renew(session)
+            link.renew(session)
             raise
         except libvirt.libvirtError as error:
-            raise self._meaning(self._link, session, error) from None
+            raise self._meaning(link, session, error) from None
 
     def _lost(self, session: Session) -> None:
         self._link.renew(session)
