@@ -69,8 +69,9 @@ def _to_acknowledge(now: datetime, fields: Mapping[str, Any]) -> Any:
 def announce(operations: Iterable[Operation]) -> None:
     """Tell every page that shows the operations or their targets, and whoever waits for them."""
     news = [News("operation.changed", str(operation.pk), _groups(operation)) for operation in operations]
-    publish_all(news)
+    # Who waits first: a page has time.
     transaction.on_commit(partial(_wake, [item.id for item in news]))
+    publish_all(news)
 
 
 def _groups(operation: Operation) -> tuple[str, ...]:
