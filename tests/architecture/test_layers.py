@@ -19,7 +19,7 @@ OFFENCES = {
     "hosts/helpers.py": "",
     "virshmanager/helpers.py": "",
     "domains/services/stray.py": "import discovery.models",
-    "hosts/services/stray.py": "import libvirt, nmap, requests, websockets, simulator",
+    "hosts/services/stray.py": "import libvirt, nmap, requests, websockets, wsproto, simulator",
     "simulator/stray.py": "import hosts.models",
 }
 
