@@ -15,6 +15,8 @@ logger = logging.getLogger(__name__)
 SHARDS: Final = 64
 LEASE_SECONDS: Final = 6
 TURN_SECONDS: Final = 2
+# Who waits for the leases of one that died looks more often.
+SHORT_TURN_SECONDS: Final = 0.5
 # Redis and we need not count seconds quite alike.
 MARGIN_SECONDS: Final = 0.5
 WATCHERS_KEY: Final = "virshmanager:watchers"
@@ -31,11 +33,17 @@ class Leases:
         self.id = uuid.uuid4().hex
         self._locks: dict[int, Lock] = {}
         self._renewed_at = -math.inf
+        self._share = SHARDS
 
     @property
     def sure(self) -> bool:
         """Whether what the last turn returned is held still, whatever happened since then."""
         return time.monotonic() - self._renewed_at < LEASE_SECONDS - MARGIN_SECONDS
+
+    @property
+    def short(self) -> bool:
+        """Whether there were fewer free shards than a fair share in the last turn."""
+        return len(self._locks) < self._share
 
     def turn(self) -> frozenset[int]:
         """Renew what is held, take what is free, and return what is held now. Every TURN_SECONDS.
@@ -44,7 +52,7 @@ class Leases:
         was emptied, is taken anew if nobody else has it. Raises RedisError; then nothing has changed hands.
         """
         begun = time.monotonic()
-        share = math.ceil(SHARDS / self._register())
+        share = self._share = math.ceil(SHARDS / self._register())
         lost = [shard for shard, lock in self._locks.items() if not _renew(lock)]
         if lost:
             logger.warning("The leases of shards %s are lost", sorted(lost))

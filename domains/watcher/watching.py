@@ -17,7 +17,7 @@ from hosts.models import Host
 from .. import services
 from .beats import note_watcher
 from .following import LISTERS, Follower, Lanes
-from .leases import TURN_SECONDS, Leases, shard_of
+from .leases import SHORT_TURN_SECONDS, TURN_SECONDS, Leases, shard_of
 from .threads import Threads
 from .writing import Writer
 
@@ -81,7 +81,7 @@ class Watcher:
                 await self._leaser.run(note_watcher)
             except (RedisError, OSError) as error:
                 logger.warning("Without Redis no host changes hands: %s", error)
-            await asyncio.sleep(TURN_SECONDS)
+            await asyncio.sleep(SHORT_TURN_SECONDS if self._leases.short else TURN_SECONDS)
 
     async def _keep_roster(self) -> None:
         while True:

@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from typing import Final, NamedTuple
 from uuid import UUID
 
-from django.db import DatabaseError, InterfaceError, OperationalError, transaction
+from django.db import DatabaseError, InterfaceError, OperationalError
 
 from hosts import services as hosts
 from hosts.events import DomainEvent, Event, HostEvent, OperationEvent
@@ -113,7 +113,7 @@ def write(parcels: Sequence[Parcel]) -> Outcome:
 
 def _write_rows(parcels: Sequence[Parcel]) -> set[int]:
     """Write what became of domains and of libvirt; return the hosts that are still ours."""
-    with transaction.atomic():
+    with hosts.writing_turn():
         mine = _still_ours(parcels)
         ours = [parcel for parcel in parcels if parcel.host_id in mine]
         services.report([_report(parcel) for parcel in ours])
@@ -145,7 +145,7 @@ def _settle_operations(parcels: Sequence[Parcel]) -> None:
     told = [parcel for parcel in parcels if any(isinstance(event, OperationEvent) for event in parcel.events)]
     if not told:
         return
-    with transaction.atomic():
+    with hosts.writing_turn():
         mine = _still_ours(told)
     for parcel in told:
         for event in parcel.events:

@@ -21,6 +21,7 @@ from .probing import ProbeOutcome, probe
 from .quarantine import note_stranger
 from .refreshing import RefreshOutcome, refresh
 from .statuses import publish_statuses
+from .turns import writing_turn
 from .watching import (
     Followable,
     follow,
@@ -68,4 +69,5 @@ __all__ = [
     "sweep",
     "wait_for",
     "wake",
+    "writing_turn",
 ]

@@ -15,6 +15,7 @@ from ..models import Host, HostQuerySet
 from ..payloads import DomainFacts, HostFacts
 from ..signals import listing_received
 from .records import announce, set_problem
+from .turns import writing_turn
 from .watching import BAD_EVENTS
 
 # What changes all the time, and is shown on the page of the host alone.
@@ -97,7 +98,7 @@ def store(host: Host, report: Report, *, generation: int | None = None) -> None:
     fresh = changed - RESTLESS or _was_unwell(host)
     if report.domains is not None:
         values["listed_at"] = now
-    with transaction.atomic():
+    with writing_turn():
         if not _still_spoken_to(host, generation).update(
             **values, inventory_at=now, last_seen=now, missed_probes=0
         ):

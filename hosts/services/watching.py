@@ -10,7 +10,6 @@ from datetime import datetime, timedelta
 from typing import NamedTuple
 from uuid import UUID
 
-from django.db import transaction
 from django.db.models import F
 from django.utils import timezone
 
@@ -18,6 +17,7 @@ from ..choices import Trust
 from ..errors import sentence
 from ..models import Host, HostQuerySet
 from .records import record, set_problem
+from .turns import writing_turn
 
 # So long after its last sign of life on its stream a host needs no probe.
 FRESH = timedelta(seconds=20)
@@ -47,7 +47,7 @@ def followable_hosts() -> list[Followable]:
 
 def follow(host_ids: Collection[int]) -> dict[int, int]:
     """Begin to follow these hosts; return their generations. Who followed them before writes no more."""
-    with transaction.atomic():
+    with writing_turn():
         _lock(host_ids)
         Host.objects.filter(pk__in=host_ids).update(watch_generation=F("watch_generation") + 1)
         return dict(Host.objects.filter(pk__in=host_ids).values_list("pk", "watch_generation"))
@@ -62,7 +62,7 @@ def still_followed(generations: Mapping[int, int]) -> dict[int, Host]:
 def note_alive(generations: Mapping[int, int]) -> None:
     """The streams of these hosts show that they live: they need no probe."""
     now = timezone.now()
-    with transaction.atomic():
+    with writing_turn():
         mine = still_followed(generations)
         Host.objects.filter(pk__in=mine).update(watched_at=now, last_seen=now, missed_probes=0)
 
@@ -81,7 +81,7 @@ def note_libvirt_down(host: Host, detail: str) -> None:
 
 def note_bad_events(host_id: int, generation: int, detail: str) -> None:
     """The host said on its stream what no daemon of ours says. Its probes go on."""
-    with transaction.atomic():
+    with writing_turn():
         for host in still_followed({host_id: generation}).values():
             set_problem(host, BAD_EVENTS, sentence(BAD_EVENTS, detail=detail))
 
