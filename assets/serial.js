@@ -54,6 +54,11 @@ export class SerialScreen {
     this.#terminal.write(new Uint8Array(buffer), () => this.#drawn(buffer.byteLength));
   }
 
+  /** Put a line of ours between what the guest wrote. */
+  remark(text) {
+    this.#terminal.write(`\r\n\x1b[0;7m ${text} \x1b[0m\r\n`);
+  }
+
   set readOnly(yes) {
     this.#terminal.options.disableStdin = yes;
   }

@@ -5,7 +5,9 @@
 //   data-console-do="..."  a button in it
 //   data-when="busy"       a note that is shown in this state
 const ENDS = { 4401: "signed-out", 4409: "busy", 4410: "taken", 4411: "stopped" };
-const PROBLEMS = { wrong_state: "stopped", no_serial_device: "no-serial", no_vnc_device: "no-vnc" };
+const PROBLEMS = {
+  wrong_state: "stopped", no_serial_device: "no-serial", no_vnc_device: "no-vnc", console_busy: "busy-host",
+};
 const FINAL = 4422; // the host was asked, and asking again is no use
 const LONGEST_WAIT = 15000; // ms between two attempts
 const STOPPED_WAIT = 3000; // ms until a domain that does not run is looked at again
@@ -106,6 +108,7 @@ class Console {
     }
     if (word.type === "ready" || word.type === "viewers") this.count(word.viewers);
     if (word.type === "error") this.refusal = word;
+    if (word.type === "skipped") this.screen?.remark(this.words.skipped.replace("{n}", word.bytes));
   }
 
   draw(Screen, readOnly) {

@@ -23,6 +23,7 @@ pytestmark = [pytest.mark.browser, pytest.mark.lab, pytest.mark.timeout(180)]
 ADDRESS = "http://127.0.0.1:8000"
 # Of a screen with a text on it; of a blank one there are one or two.
 COLOURS = """canvas => {
+  if (!canvas.width) return 0;
   const { data } = canvas.getContext("2d").getImageData(0, 0, canvas.width, canvas.height);
   return new Set(new Uint32Array(data.buffer)).size;
 }"""
@@ -159,6 +160,29 @@ def test_a_second_viewer_chooses_and_the_first_one_is_told(site: Site) -> None:
         type_and_read(first, "echo mine $((1 + 1))", "mine 2")
 
 
+def test_who_looks_on_sees_the_screen_too(site: Site) -> None:
+    with site.page() as first, site.page() as second:
+        opened(first, site.domain(), "vnc")
+        second.goto(f"/domains/{site.domain()}/console/?kind=vnc")
+        second.get_by_role("button", name="Look on").click()
+        expect(status(second)).to_have_text("Live, read-only, 2 viewers")
+        expect(second.get_by_role("button", name="Ctrl-Alt-Del")).to_be_disabled()
+        second.wait_for_function(
+            f"() => ({COLOURS})(document.querySelector('[data-console-screen] canvas')) > 1"
+        )
+        expect(status(first)).to_have_text("Live, 2 viewers")
+
+
+def test_another_program_s_console_can_be_taken_over(site: Site) -> None:
+    hypervisor = site.lab.hypervisors[0]
+    hypervisor.start("virsh", "script", "-qc", "virsh -c qemu:///system console web1", "/dev/null")
+    with site.page() as page:
+        page.goto(f"/domains/{site.domain()}/console/")
+        expect(page.get_by_text("Another program on the host")).to_be_visible(timeout=15_000)
+        page.get_by_role("button", name="Take over").last.click()
+        expect(status(page)).to_have_text("Live")
+
+
 def test_a_connection_that_breaks_comes_back_by_itself(site: Site) -> None:
     with site.page() as page:
         opened(page, site.domain())
@@ -191,6 +215,20 @@ def test_what_is_missing_is_said_and_a_stopped_guest_can_be_started(site: Site) 
         expect(status(page)).to_have_text("Live", timeout=30_000)
         site.lab.hypervisors[0].virsh("destroy", "db1")
         expect(page.get_by_text("db1 does not run.")).to_be_visible()
+
+
+def test_a_display_that_is_missing_is_said_with_what_adds_it(site: Site) -> None:
+    hypervisor = site.lab.hypervisors[0]
+    xml = hypervisor.virsh("dumpxml", "--inactive", "db1")
+    hypervisor.write("run/lab/blind.xml", re.sub("<graphics.*</graphics>", "", xml, flags=re.DOTALL))
+    hypervisor.virsh("define", "/run/lab/blind.xml")
+    hypervisor.virsh("start", "db1")
+    with site.page() as page:
+        page.goto(f"/domains/{site.domain('db1')}/console/?kind=vnc")
+        expect(page.get_by_text("db1 has no VNC display.")).to_be_visible(timeout=15_000)
+        expect(page.locator(".console-xml:visible")).to_contain_text('<graphics type="vnc"')
+        page.get_by_role("link", name="Serial").click()
+        expect(status(page)).to_have_text("Live")
 
 
 def test_signing_out_closes_it(site: Site) -> None:

@@ -98,7 +98,14 @@ def paths() -> list[str]:
             f"/hosts/{host.pk}/retire/",
             "/hosts/add/",
         ),
-        *("/domains/", guest_at, f"{guest_at}row/", f"/hosts/{host.pk}/domains/", f"{guest_at}verbs/"),
+        *(
+            "/domains/",
+            guest_at,
+            f"{guest_at}row/",
+            f"/hosts/{host.pk}/domains/",
+            f"{guest_at}verbs/",
+            f"{guest_at}console/",
+        ),
         *(f"{guest_at}verbs/destroy/", f"{guest_at}edit/", f"{guest_at}forget/"),
         *(f"/domains/bulk/?verb=destroy&ids={guest.pk}", f"/hosts/{host.pk}/domains/define/"),
         *("/operations/", f"/operations/{failed.pk}/", f"/operations/{parent.pk}/"),
@@ -221,7 +228,12 @@ def test_what_is_not_there_gets_a_page_that_says_so(browser: Client) -> None:
     for path in (
         *("/hosts/1/", "/domains/1/", "/discovery/ranges/1/", "/discovery/crawls/1/", "/nowhere/"),
         *("/domains/1/verbs/start/", "/operations/00000000-0000-7000-8000-000000000000/"),
-        *("/domains/bulk/", "/domains/bulk/?verb=metadata", "/hosts/1/domains/define/"),
+        *(
+            "/domains/1/console/",
+            "/domains/bulk/",
+            "/domains/bulk/?verb=metadata",
+            "/hosts/1/domains/define/",
+        ),
     ):
         status, page = answer_of(browser, path)
         assert status == 404, path
