@@ -214,7 +214,7 @@ CELERY_WORKER_POOL = "threads"
 # Each call to a host has a thread: most of them wait.
 CELERY_WORKER_CONCURRENCY = 24
 CELERY_WORKER_PREFETCH_MULTIPLIER = 1
-CELERY_BEAT_SCHEDULER = "django_celery_beat.schedulers:DatabaseScheduler"
+CELERY_BEAT_SCHEDULER = "virshmanager.beat:Scheduler"
 CELERY_BEAT_MAX_LOOP_INTERVAL = 5
 
 AUTHENTICATION_BACKENDS = ["allauth.account.auth_backends.AuthenticationBackend"]

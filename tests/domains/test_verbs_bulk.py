@@ -1,6 +1,7 @@
 """One verb on many domains: what is refused, left out, released in order, stopped and cancelled."""
 
 import json
+from datetime import timedelta
 from typing import Any
 
 import pytest
@@ -164,6 +165,14 @@ def test_with_a_stagger_they_begin_one_by_one(ada: User) -> None:
     finish(parent, 0)
     assert released(parent) == ["web-0000"]
     Operation.objects.filter(pk=parent.pk).update(due_at=timezone.now())
+    sweep()
+    assert released(parent) == ["web-0000", "web-0001"]
+
+
+def test_a_clock_that_was_set_back_does_not_stop_a_stagger(ada: User) -> None:
+    parent = begun(ada, domains(3), stagger=60)
+    finish(parent, 0)
+    Operation.objects.filter(pk=parent.pk).update(due_at=timezone.now() + timedelta(hours=1))
     sweep()
     assert released(parent) == ["web-0000", "web-0001"]
 

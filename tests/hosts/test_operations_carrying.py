@@ -87,6 +87,21 @@ def test_what_the_host_never_had_expires_at_the_deadline(gone: Host, ada: User) 
     assert "cannot be reached" in operation.problem["detail"]
 
 
+def test_a_clock_that_was_set_back_puts_nothing_off(host: Host, journal: Journal, ada: User) -> None:
+    an_hour = timedelta(hours=1)
+    operation = asked_for(host, ada)
+    Operation.objects.update(
+        created_at=operation.created_at + an_hour,
+        due_at=operation.due_at + an_hour,
+        deadline=operation.deadline + an_hour,
+    )
+    services.sweep()
+    operation = carried(fresh(operation))
+    assert operation.state == S.SUCCEEDED
+    # Nor does it get an hour more.
+    assert journal.asked[str(operation.pk)]["deadline"] <= 60
+
+
 def test_nothing_is_sent_after_the_deadline(host: Host, journal: Journal, ada: User) -> None:
     operation = carried(too_late(asked_for(host, ada)))
     assert operation.state == S.EXPIRED

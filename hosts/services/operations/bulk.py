@@ -184,9 +184,10 @@ def _end_held(parent: Operation, state: OperationState, word: str) -> None:
 def _release(parent: Operation) -> set[int]:
     """Let the next children begin; return their hosts."""
     now = timezone.now()
-    if parent.due_at > now:
-        return set()
     args = parent.args
+    # Later than a stagger from now it is only when the clock was set back.
+    if now < parent.due_at <= now + timedelta(seconds=args["stagger"]):
+        return set()
     released = parent.children.open().exclude(due_at=NEVER)
     if args["stop_on_failure"] and released.exists():
         return set()

@@ -101,7 +101,9 @@ def carry(operation_id: UUID, *, within: float = EXCHANGE_SECONDS) -> bool:
 
 def _exchange(agent: Agent, held: Held, within: float) -> OperationDocument:
     operation = held.operation
-    left = (operation.deadline - timezone.now()).total_seconds()
+    # A clock that is set back gives no operation more time than it was given.
+    begun_at = max(timezone.now(), operation.created_at)
+    left = (operation.deadline - begun_at).total_seconds()
     if operation.cancel_asked_at and not held.first:
         return agent.cancel_operation(operation.pk, within=within)
     if operation.state == S.ACCEPTED and left > 0:
