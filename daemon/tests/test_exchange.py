@@ -14,6 +14,7 @@ from virshmanagerd.exchange import (
     MAX_BODY_BYTES,
     MAX_HEADER_BYTES,
     MAX_TARGET_BYTES,
+    PROVEN_BODY_BYTES,
     Answer,
     Exchange,
     answer_of,
@@ -91,6 +92,19 @@ def test_a_body_at_the_limit_is_taken() -> None:
     found = exchange.next_request()
     assert found
     assert found.body == b"b" * MAX_BODY_BYTES
+
+
+def test_the_owner_may_send_more_but_not_all() -> None:
+    exchange = Exchange()
+    exchange.most = PROVEN_BODY_BYTES
+    exchange.feed(POST % (MAX_BODY_BYTES + 1))
+    assert exchange.next_request() is None
+    other = Exchange()
+    other.most = PROVEN_BODY_BYTES
+    other.feed(POST % (PROVEN_BODY_BYTES + 1))
+    with pytest.raises(Problem) as problem:
+        other.next_request()
+    assert problem.value.status == 413
 
 
 def test_one_request_after_the_other() -> None:

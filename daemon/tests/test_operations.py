@@ -158,6 +158,19 @@ def test_another_journal_is_not_sent_to(server: Server) -> None:
     assert server.put("start", "off", number=known["id"], journal_id=NOBODY).status == 200
 
 
+def test_a_journal_that_cannot_be_opened(world: World, authority: Authority, tmp_path: Path) -> None:
+    """Nothing is begun, and all else goes on."""
+    state = world.config().state_dir
+    (state / "journal.sqlite").mkdir(parents=True)
+    with owner(world, authority, tmp_path, domain_xml("off")) as server:
+        answer = server.put("start", "off")
+        assert (answer.status, answer.json["type"]) == (507, "journal_unwritable")
+        assert server.send("GET", "/v1/host").json["journal_id"] is None
+        assert server.row("off")["state"] == "shutoff"
+        (state / "journal.sqlite").rmdir()
+        assert server.did("start", "off")["state"] == "done"
+
+
 @pytest.mark.parametrize(
     ("verb", "name", "word"),
     [
