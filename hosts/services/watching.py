@@ -48,22 +48,22 @@ def followable_hosts() -> list[Followable]:
 def follow(host_ids: Collection[int]) -> dict[int, int]:
     """Begin to follow these hosts; return their generations. Who followed them before writes no more."""
     with writing_turn():
-        _lock(host_ids)
-        Host.objects.filter(pk__in=host_ids).update(watch_generation=F("watch_generation") + 1)
-        return dict(Host.objects.filter(pk__in=host_ids).values_list("pk", "watch_generation"))
+        mine = list(_locked(host_ids).values_list("pk", flat=True))
+        Host.objects.filter(pk__in=mine).update(watch_generation=F("watch_generation") + 1)
+        return dict(Host.objects.filter(pk__in=mine).values_list("pk", "watch_generation"))
 
 
 def still_followed(generations: Mapping[int, int]) -> dict[int, Host]:
     """Return those of the hosts (`{id: generation}`) that may be written, until the transaction ends."""
-    rows = _spoken_to().select_for_update(no_key=True).filter(pk__in=generations).order_by("pk")
-    return {host.pk: host for host in rows if host.watch_generation == generations[host.pk]}
+    return {host.pk: host for host in _locked(generations) if host.watch_generation == generations[host.pk]}
 
 
 def note_alive(generations: Mapping[int, int]) -> None:
     """The streams of these hosts show that they live: they need no probe."""
     now = timezone.now()
     with writing_turn():
-        mine = still_followed(generations)
+        rows = _locked(generations).values_list("pk", "watch_generation")
+        mine = [pk for pk, generation in rows if generation == generations[pk]]
         Host.objects.filter(pk__in=mine).update(watched_at=now, last_seen=now, missed_probes=0)
 
 
@@ -90,7 +90,6 @@ def _spoken_to() -> HostQuerySet:
     return Host.objects.filter(trust=Trust.OWNED).exclude(problem="duplicate_identity")
 
 
-def _lock(host_ids: Collection[int]) -> None:
-    """Lock rows in one order, so that two who need several of them never wait for each other."""
-    rows = Host.objects.select_for_update(no_key=True).filter(pk__in=host_ids).order_by("pk")
-    list(rows.values_list("pk"))
+def _locked(host_ids: Collection[int]) -> HostQuerySet:
+    """These hosts, locked in one order, so that two who need several of them never wait for each other."""
+    return _spoken_to().select_for_update(no_key=True).filter(pk__in=host_ids).order_by("pk")
