@@ -6,10 +6,11 @@ from collections import deque
 from typing import Any
 from urllib.parse import parse_qsl
 
-from channels.auth import get_user
+from channels.db import database_sync_to_async
 from channels.generic.websocket import AsyncJsonWebsocketConsumer, AsyncWebsocketConsumer
 from redis.exceptions import RedisError
 
+from access.authentication import login_of_socket
 from access.permissions import is_administrator
 
 from . import live
@@ -87,12 +88,17 @@ class LiveConsumer(AsyncJsonWebsocketConsumer):
         """End with the login or with Redis: its channel layer would wait in silence."""
         while True:
             await asyncio.sleep(BEAT_SECONDS)
-            if not is_administrator(await get_user(self.scope)):
+            if not await database_sync_to_async(self.may_listen)():
                 await self.close(LOGIN_NEEDED)
             elif not await asyncio.to_thread(live.reachable):
                 await self.close(SERVICE_RESTART)
             else:
                 await self.tell("beat")
+
+    def may_listen(self) -> bool:
+        """Whether the login is still good: the session of the scope was read once, and knows of no logout."""
+        user = login_of_socket(self.scope).user()
+        return user is not None and is_administrator(user)
 
     async def live_event(self, event: live.Event) -> None:
         self.note(event["group"], event["sequence"])

@@ -1,16 +1,21 @@
 """The live channel: who may listen, what is told, and what happens when something was lost."""
 
+import asyncio
 import itertools
 import json
 from pathlib import Path
 from typing import Any, cast
 
 import pytest
+from asgiref.sync import sync_to_async
 from asgiref.testing import ApplicationCommunicator
+from channels.auth import AuthMiddlewareStack
 from channels.db import database_sync_to_async
 from channels.layers import BaseChannelLayer, channel_layers, get_channel_layer
 from channels_redis.pubsub import RedisPubSubChannelLayer
+from django.conf import settings
 from django.contrib.auth.models import AnonymousUser, User
+from django.test import Client
 from redis import Redis
 
 from hosts import consumers, live
@@ -45,6 +50,14 @@ class Socket:
     async def closed(self) -> int:
         message = await self.wire.receive_output()
         assert message["type"] == "websocket.close"
+        code: int = message["code"]
+        return code
+
+    async def closed_at_last(self) -> int:
+        """The code by which it is closed, after what it is told before that."""
+        async with asyncio.timeout(5):
+            while (message := await self.wire.receive_output())["type"] != "websocket.close":
+                pass
         code: int = message["code"]
         return code
 
@@ -103,27 +116,45 @@ async def test_without_redis_the_browser_is_sent_away_to_try_again(ada: User, tm
         channel_layers.set("default", cast("BaseChannelLayer", working))
 
 
-async def test_redis_that_goes_later_ends_the_socket(ada: User, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_redis_that_goes_later_ends_the_socket(
+    browser: Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(consumers, "BEAT_SECONDS", 0.01)
     monkeypatch.setattr(live, "reachable", lambda: False)
-    monkeypatch.setattr(consumers, "get_user", _itself)
-    communicator = await listening(ada)
+    communicator = await in_session(browser)
     assert await communicator.closed() == 1012
 
 
-async def _itself(scope: dict[str, Any]) -> User:
-    user: User = scope["user"]
-    return user
+class InSession:
+    """The consumer behind what reads the cookie."""
+
+    @staticmethod
+    def as_asgi() -> Any:
+        return AuthMiddlewareStack(consumers.LiveConsumer.as_asgi())
 
 
-async def test_a_login_that_ends_ends_the_socket(ada: User, monkeypatch: pytest.MonkeyPatch) -> None:
-    async def nobody(scope: dict[str, Any]) -> AnonymousUser:
-        return AnonymousUser()
+async def in_session(browser: Client) -> Socket:
+    """A page of a browser that is logged in, with the cookie read as in service."""
+    key = await sync_to_async(lambda: browser.session.session_key)()
+    cookie = f"{settings.SESSION_COOKIE_NAME}={key}".encode()
+    communicator = Socket(InSession, headers=[(b"cookie", cookie)])
+    await communicator.connect()
+    assert (await communicator.told())["type"] == "hello"
+    return communicator
 
+
+@pytest.mark.parametrize("how", ["logout", "disabled", "no rights"])
+async def test_a_login_that_ends_ends_the_socket(
+    browser: Client, ada: User, monkeypatch: pytest.MonkeyPatch, how: str
+) -> None:
     monkeypatch.setattr(consumers, "BEAT_SECONDS", 0.01)
-    monkeypatch.setattr(consumers, "get_user", nobody)
-    communicator = await listening(ada)
-    assert await communicator.closed() == 4401
+    communicator = await in_session(browser)
+    assert (await communicator.told())["type"] == "beat"
+    if how == "logout":
+        await sync_to_async(browser.logout)()
+    ada.is_active, ada.is_superuser = how != "disabled", how != "no rights"
+    await ada.asave()
+    assert await communicator.closed_at_last() == 4401
 
 
 async def test_a_change_is_told_by_type_and_id_alone(ada: User, redis_server: Redis) -> None:
