@@ -205,6 +205,18 @@
     }
   }
 
+  // What is drawn anew under a pressed button would lose the click: it is fetched again a moment later.
+  let pressed = false;
+  document.addEventListener("pointerdown", () => { pressed = true; }, true);
+  for (const type of ["pointerup", "pointercancel", "dragend"]) {
+    document.addEventListener(type, () => setTimeout(() => { pressed = false; }), true);
+  }
+  document.addEventListener("htmx:beforeSwap", ({ detail }) => {
+    const { id } = detail.requestConfig.elt;
+    if (!pressed || detail.requestConfig.verb !== "get" || !asking.has(id)) return;
+    detail.shouldSwap = false;
+    asking.set(id, true);
+  });
   document.addEventListener("htmx:afterRequest", onAnswered);
   let seen = 0;
   addEventListener("scroll", () => {

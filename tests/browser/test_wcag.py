@@ -66,6 +66,7 @@ def test_what_opens_over_the_table_is_accessible(crawled: Site, scheme: str) -> 
     with crawled.context(color_scheme=scheme) as context:
         page = context.new_page()
         page.goto("/domains/?state=running")
+        page.wait_for_load_state("networkidle")
         row = page.locator("#domains tbody tr").filter(has=page.get_by_role("button", name="Shut down")).first
         row.get_by_role("checkbox").check()
         row.locator("[data-menu]").click()
@@ -83,9 +84,10 @@ def test_an_operation_s_page_is_accessible(crawled: Site, scheme: str) -> None:
     with crawled.context(color_scheme=scheme) as context:
         page = context.new_page()
         page.goto("/domains/?state=running")
+        page.wait_for_load_state("networkidle")
         row = page.locator("#domains tbody tr").filter(has=page.get_by_role("button", name="Shut down")).first
         row.get_by_role("button", name="Shut down").click()
-        expect(page.locator("#toasts a")).to_be_visible()
+        expect(page.locator("#toasts a")).to_be_visible(timeout=20_000)
         assert said_of(page) == []
         page.locator("#toasts a").click()
         expect(page.locator(".timeline")).to_be_visible()
