@@ -37,10 +37,13 @@ class Threads:
         self._jobs.put((loop, future, partial(function, *arguments, **named)))
         return await future
 
-    def stop(self, ends_at: float) -> None:
-        """Let each thread end with the job it is at; wait until `ends_at` of the monotonic clock."""
+    def finish(self) -> None:
+        """Let each thread end after the jobs that it was given."""
         for _ in self._threads:
             self._jobs.put(None)
+
+    def join(self, ends_at: float) -> None:
+        """Wait for all threads, until `ends_at` of the monotonic clock; after `finish`."""
         for thread in self._threads:
             thread.join(max(0.0, ends_at - time.monotonic()))
 

@@ -71,8 +71,11 @@ class Watcher:
                 await self._leaser.run(self._leases.end)
         except (RedisError, OSError) as error:
             logger.warning("The leases are not given back, and end by themselves: %s", error)
-        for threads in (self._writer, self._clerk, self._leaser, self._gauger, self._listers):
-            threads.stop(ends_at)
+        ending = (self._writer.threads, self._clerk, self._leaser, self._gauger, self._listers)
+        for threads in ending:
+            threads.finish()
+        for threads in ending:
+            threads.join(ends_at)
 
     async def _keep_leases(self) -> None:
         while True:

@@ -41,12 +41,15 @@ class Outcome(NamedTuple):
 
 
 class Writer:
-    """Takes from the inboxes whatever is ready, as soon as the last batch is written: no timer, no delay."""
+    """Takes from the inboxes whatever is ready, as soon as the last batch is written: no timer, no delay.
+
+    What is not written when it ends is not lost: whoever follows a host next lists it.
+    """
 
     def __init__(self, on_lost: Callable[[int], None], on_failed: Callable[[int, str], None]) -> None:
         self._on_lost = on_lost
         self._on_failed = on_failed
-        self._threads = Threads(1, "writer")
+        self.threads = Threads(1, "writer")
         self._waiting: dict[int, Inbox] = {}
         self._wake = asyncio.Event()
 
@@ -62,10 +65,6 @@ class Writer:
             self._wake.clear()
             while inboxes := self._next():
                 await self._write(inboxes)
-
-    def stop(self, ends_at: float) -> None:
-        """As of Threads. What is not written yet is not lost: whoever follows a host next lists it."""
-        self._threads.stop(ends_at)
 
     def _next(self) -> list[Inbox]:
         ready = [inbox for inbox in self._waiting.values() if inbox.ready][:HOSTS_AT_ONCE]
@@ -87,7 +86,7 @@ class Writer:
     async def _until_written(self, parcels: list[Parcel]) -> Outcome:
         while True:
             try:
-                return await self._threads.run(write, parcels)
+                return await self.threads.run(write, parcels)
             except PASSING as error:
                 logger.warning("Events of %s hosts wait for the database: %s", len(parcels), error)
                 await asyncio.sleep(AGAIN_SECONDS)
