@@ -117,7 +117,7 @@ def test_a_lease_that_was_not_renewed_in_time_is_not_sure(monkeypatch: pytest.Mo
     found.turn()
     sure.append(found.sure)
     now = time.monotonic()
-    monkeypatch.setattr(leases.time, "monotonic", lambda: now + leases.LEASE_SECONDS)
+    monkeypatch.setattr("domains.watcher.leases.time.monotonic", lambda: now + leases.LEASE_SECONDS)
     sure.append(found.sure)
     assert sure == [False, True, False]
     found.end()
