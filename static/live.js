@@ -21,7 +21,7 @@
   const times = new Map();
   const waiting = new Set();
   const dirty = new Set();
-  const asking = new Map(); // id -> whether it changed again meanwhile
+  const asking = new Map(); // id -> {element, again}: who asked, and whether it changed again meanwhile
   const looking = new Map(); // id of a list -> what changed that none of its rows showed
   const seenOnce = new Set(); // "list operation": one that a row showed when it moved is no news to its list
   const bursts = new Map(); // id of a list -> when rows of it were fetched of late
@@ -47,8 +47,8 @@
   function refresh(element) {
     const { id } = element;
     if (waiting.has(id)) return;
-    if (asking.has(id)) {
-      asking.set(id, true);
+    if (isAsking(id)) {
+      asking.get(id).again = true;
       return;
     }
     if (!visible(element)) {
@@ -64,24 +64,30 @@
     setTimeout(() => fetchNow(id), pause);
   }
 
+  /** An element that left the page with its whole list hears of no answer: it asks no more. */
+  function isAsking(id) {
+    if (asking.has(id) && !asking.get(id).element.isConnected) asking.delete(id);
+    return asking.has(id);
+  }
+
   function fetchNow(id) {
     waiting.delete(id);
     dirty.delete(id);
     const element = document.getElementById(id);
     if (!element) return;
     times.set(id, performance.now());
-    asking.set(id, false);
+    asking.set(id, { element, again: false });
     htmx.trigger(element, "refresh");
   }
 
   function onAnswered({ detail }) {
     const { id } = detail.requestConfig.elt; // detail.elt is what is left in the page
     if (detail.requestConfig.verb !== "get" || !asking.has(id)) return;
-    const changedAgain = asking.get(id);
+    const { again } = asking.get(id);
     asking.delete(id);
     const element = document.getElementById(id);
     if (!element) return;
-    if (changedAgain) refresh(element);
+    if (again) refresh(element);
     else if (element.hasAttribute("data-live-region")) seeAfter(element);
   }
 
@@ -215,7 +221,7 @@
     const { id } = detail.requestConfig.elt;
     if (!pressed || detail.requestConfig.verb !== "get" || !asking.has(id)) return;
     detail.shouldSwap = false;
-    asking.set(id, true);
+    asking.get(id).again = true;
   });
   document.addEventListener("htmx:afterRequest", onAnswered);
   let seen = 0;

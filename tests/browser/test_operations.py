@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 import pytest
-from playwright.sync_api import Locator, Page, expect
+from playwright.sync_api import Locator, Page, Route, expect
 
 from .site import Site
 from .test_first_hour import keep, was_kept
@@ -131,6 +131,24 @@ def test_a_selection_survives_that_its_rows_are_drawn_anew(crawled: Site) -> Non
         expect(page.get_by_role("checkbox", checked=True)).to_have_count(0)
         page.get_by_role("checkbox", name="Select all on this page").check()
         expect(page.locator("#domains tbody").get_by_role("checkbox", checked=False)).to_have_count(0)
+
+
+def test_a_row_whose_answer_came_too_late_goes_on_following(crawled: Site) -> None:
+    """Its list was drawn anew while the row was asked for: nobody hears that answer."""
+    with table(crawled) as page:
+        row = row_of(page, "shutoff")
+        of_row = re.compile(rf"{row.locator('a.name').get_attribute('href')}row/$")
+        held: list[Route] = []
+        page.route(of_row, lambda route: held.append(route))  # noqa: PLW0108 -- it takes functions only
+        with page.expect_request(of_row, timeout=SLOW):
+            row.get_by_role("button", name="Start").click()
+        page.evaluate("htmx.trigger('#domains', 'refresh')")
+        page.wait_for_function("() => !document.querySelector('#domains.htmx-request')")
+        expect(state_of(row)).to_contain_text("Running", timeout=SLOW)
+        page.unroute(of_row)  # what was held goes on, and is answered
+        with page.expect_request(of_row, timeout=SLOW):
+            row.get_by_role("button", name="Shut down").click()
+        expect(state_of(row)).to_have_text("Shut off", timeout=SLOW)
 
 
 def test_a_row_is_reached_and_told_by_the_keyboard(crawled: Site) -> None:
