@@ -297,7 +297,8 @@ class OperationEvent(models.Model):
     detail = models.TextField(blank=True)
 
     class Meta:
-        ordering = ["at", "id"]
+        # In the order of the moves, which a clock that is set back does not change.
+        ordering = ["id"]
 
     def __str__(self) -> str:
         return f"{self.state} at {self.at:%H:%M:%S}"

@@ -433,3 +433,12 @@ def test_the_daemon_gets_what_was_asked_for(host: Host, journal: Journal, ada: U
     }
     assert moves_of(operation) == [S.ACCEPTED, S.SUCCEEDED]
     assert operation.started_at is not None
+
+
+def test_the_timeline_keeps_its_order_when_the_clock_was_set_back(
+    host: Host, journal: Journal, ada: User
+) -> None:
+    operation = asked_for(host, ada)
+    operation.events.update(at=timezone.now() + timedelta(hours=1))
+    carried(operation)
+    assert [event.state for event in operation.events.all()] == [S.ACCEPTED, S.SUCCEEDED]

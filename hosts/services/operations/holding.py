@@ -82,7 +82,7 @@ def agent_for(operation: Operation) -> Agent:
 
 def expire(operation: Operation, *, sent: bool = False) -> bool:
     """End an operation that the daemon never got: it was not `sent`, or the daemon says so."""
-    why = operation.events.exclude(detail="").order_by("at", "pk").last()
+    why = operation.events.exclude(detail="").order_by("pk").last()
     never = Q() if sent else Q(sent_at=None)
     return end(
         operation,
