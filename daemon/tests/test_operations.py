@@ -17,6 +17,7 @@ from hypervisors import PAUSED, RUNNING, domain_xml, fails, uuid_of
 from operating import Server, owner
 
 from virshmanagerd import commands
+from virshmanagerd.operations import documents
 from virshmanagerd.operations.orders import ARGS
 from virshmanagerd.operations.verbs import VERBS
 
@@ -137,6 +138,13 @@ def test_the_same_id_runs_once(server: Server) -> None:
     server.did("destroy", "off")
     assert server.put("start", "off", number=first["id"]).json["state"] == "done"
     assert server.row("off")["state"] == "shutoff"
+
+
+def test_a_domain_of_long_ago_is_not_told_as_it_is(server: Server, monkeypatch: pytest.MonkeyPatch) -> None:
+    started = server.did("start", "off")
+    assert started["result"]["domain"]["state"] == "running"
+    monkeypatch.setattr(documents, "FRESH_SECONDS", 0.0)
+    assert server.document(started["id"])["result"] == {"domain": None}
 
 
 def test_the_same_id_for_something_else(server: Server) -> None:

@@ -96,6 +96,7 @@ class Entry:
     cancel_asked: bool = False
     result: Json = field(default_factory=dict)
     problem: Json | None = None
+    ended_at: float | None = None
     rebooted: bool = False
 
     @property

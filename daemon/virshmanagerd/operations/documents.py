@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, TypedDict
+import time
+from typing import TYPE_CHECKING, Final, TypedDict
 
 from virshmanagerd import clock
 
 if TYPE_CHECKING:
     from virshmanagerd.journal import Entry, Json
+
+# For so long after the verdict the domain is told as it was then.
+FRESH_SECONDS: Final = 2.0
 
 
 class Document(TypedDict):
@@ -33,7 +37,16 @@ def document(entry: Entry, journal_id: str, progress: int | None = None) -> Docu
         target=entry.target,
         state=entry.state,
         progress=progress,
-        result=entry.result,
+        result=_result(entry),
         problem=entry.problem,
         age=round(max(0.0, clock.now() - entry.received), 3),
     )
+
+
+def _result(entry: Entry) -> Json:
+    """What is told with the verdict. A domain as it was long ago would be taken for how it is."""
+    result = dict(entry.result)
+    if "domain" in result and entry.ended_at is not None:
+        fresh = 0 <= time.time() - entry.ended_at < FRESH_SECONDS
+        result["domain"] = result["domain"] if fresh else None
+    return result
