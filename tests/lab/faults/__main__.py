@@ -36,9 +36,7 @@ def main() -> int:
         with Site(lab, server) as site:
             failed = _try(chosen, site)
             _say("\nWhile something was broken, at most:")
-            _say(
-                f"{site.slowest_other:.2f} s for an operation, {site.slowest_page:.2f} s for a page"
-            )
+            _say(f"{site.slowest_other:.2f} s for an operation, {site.slowest_page:.2f} s for a page")
     _say(f"{len(chosen) - len(failed)} of {len(chosen)} passed.")
     for name in failed:
         _say(f"failed: {name}")

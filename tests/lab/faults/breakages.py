@@ -1,4 +1,4 @@
-"""What else may go wrong than that a process is killed: networks, clocks, disks, and what hangs."""
+"""What else may go wrong than that a process is killed: networks, disks, and what hangs."""
 
 from __future__ import annotations
 
@@ -6,11 +6,9 @@ import signal
 import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
-from pathlib import Path
 from typing import Final
 
 from tests.lab.hypervisor import DAEMON_PORT, Hypervisor
-from tests.lab.server import Server
 
 from .evidence import Subject
 from .victims import kill_daemon_master
@@ -18,7 +16,6 @@ from .victims import kill_daemon_master
 # To the daemon its port is the destination of what comes in, and the source of what goes out.
 CUTS: Final = {"in": (("input", "dport"),), "out": (("output", "sport"),)}
 DIRECTIONS: Final = {**CUTS, "both": CUTS["in"] + CUTS["out"]}
-FAKETIME: Final = Path("/usr/lib/x86_64-linux-gnu/faketime/libfaketime.so.1")
 SMALL_DISK: Final = "512k"
 
 
@@ -64,66 +61,6 @@ def hung_guest(subject: Subject) -> Iterator[None]:
         yield
     finally:
         subject.hypervisor.run("kill", "-CONT", pid)
-
-
-class Clock:
-    """A clock that its processes take for the time of day; how long something takes they know as before."""
-
-    def __init__(self, file: Path) -> None:
-        self._file = file
-        self.step(0)
-
-    def step(self, hours: int) -> None:
-        """Set it so far from the true time."""
-        new = self._file.with_suffix(".new")
-        new.write_text(f"{hours:+d}h\n")
-        new.rename(self._file)
-
-    @property
-    def variables(self) -> dict[str, str]:
-        """What the processes must have in their environment."""
-        return {
-            "LD_PRELOAD": str(FAKETIME),
-            "FAKETIME_TIMESTAMP_FILE": str(self._file),
-            "FAKETIME_CACHE_DURATION": "1",
-            "FAKETIME_DONT_FAKE_MONOTONIC": "1",
-        }
-
-
-@contextmanager
-def daemon_clock(hypervisor: Hypervisor) -> Iterator[Clock]:
-    """The daemon has a clock of its own."""
-    clock = Clock(hypervisor.folder / "run/lab/clock")
-    kill_daemon_master(hypervisor)
-    hypervisor.start_daemon(*(f"{name}={value}" for name, value in clock.variables.items()))
-    try:
-        yield clock
-    finally:
-        kill_daemon_master(hypervisor)
-        hypervisor.start_daemon()
-
-
-@contextmanager
-def server_clock(server: Server) -> Iterator[Clock]:
-    """All parts of the server have one clock of their own."""
-    clock = Clock(server.home / "clock")
-    server.stop()
-    server.serve(**clock.variables)
-    try:
-        yield clock
-    finally:
-        clock.step(0)
-        server.stop()
-        server.serve()
-        _remove_shared_memory()
-
-
-def _remove_shared_memory() -> None:
-    """libfaketime names what its processes share by their ids, and killed ones leave it behind."""
-    for left in Path("/dev/shm").glob("*faketime_*"):  # noqa: S108 -- where it is
-        pid = left.name.rpartition("_")[2]
-        if not Path("/proc", pid).exists():
-            left.unlink(missing_ok=True)
 
 
 class SmallDisk:

@@ -14,13 +14,12 @@ from tests.lab.server import Json
 from .breakages import (
     DIRECTIONS,
     cut,
-    daemon_clock,
     hung,
     hung_guest,
     keep_for,
-    server_clock,
     small_disk,
 )
+from .clock import daemon_clock, server_clock
 from .evidence import ON
 from .site import DAEMON_STEPS, SERVER_STEPS, Site
 from .trial import UNTELLABLE, Trial
@@ -28,8 +27,8 @@ from .victims import KILLS, REPAIRS, kill_libvirtd
 
 VERBS: Final = ("start", "reset", "save", "reboot", "shutdown")
 BELOW: Final = ("daemon", "daemon master", "libvirtd")
-# Between these steps libvirt is at work, and a reset cannot be told from none.
-IN_THE_CALL: Final = ("started", "called")
+# At these steps libvirt may be at work, and a reset cannot be told from none.
+IN_THE_CALL: Final = ("sent", "started", "called")
 CUT_SECONDS: Final = (1, 5, 20, 60)
 STALE_NOTE: Final = "does not tell its domains now"
 

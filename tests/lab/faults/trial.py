@@ -6,6 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Final
 
+from tests.lab.machine import wait_for
 from tests.lab.server import Json
 
 from .evidence import OFF, ON
@@ -14,6 +15,8 @@ from .site import OPEN, Site
 NEEDS: Final = {"start": OFF, "reset": ON, "reboot": ON, "save": ON, "shutdown": ON}
 # Nobody can tell whether these were done, once libvirt or the daemon died while they were being done.
 UNTELLABLE: Final = frozenset({"reset", "reboot"})
+# These steps a shutdown reaches only when the guest is off.
+AT_THE_END: Final = ("recorded", "settled")
 VERDICT_SECONDS: Final = 100
 MIRRORED_SECONDS: Final = 45
 
@@ -48,12 +51,20 @@ class Trial:
         site = self.site
         with site.asked(site.subject, self.verb) as asked:
             with site.held(step) as hold:
+                if self.verb == "shutdown" and step in AT_THE_END:
+                    self._power_off()
                 hold.wait()
                 breaking()
             site.others_go_on()
             repair()
             accepted = asked.result(timeout=90)
         return self.judge(accepted)
+
+    def _power_off(self) -> None:
+        """The guest does as it was told."""
+        subject = self.site.subject
+        wait_for(lambda: subject.count(self.verb) > self._before, "the guest's power button is pressed")
+        subject.power_off()
 
     def judge(self, accepted: Json, *, deadline: float = VERDICT_SECONDS) -> Json:
         """Wait for the verdict, and hold it against what was really done."""

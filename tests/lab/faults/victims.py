@@ -5,7 +5,8 @@ from __future__ import annotations
 import http.client
 import os
 import signal
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Final
 
@@ -40,11 +41,17 @@ def part(server: Server, name: str) -> int:
 
 
 def part_or_none(server: Server, name: str) -> int | None:
-    for task in Path(f"/proc/{server.pid}/task").iterdir():
-        for child in (task / "children").read_text().split():
-            if PARTS[name] in _command_line(int(child)):
-                return int(child)
+    for child in _children(server.pid):
+        if PARTS[name] in _command_line(child):
+            return child
     return None
+
+
+def _children(pid: int) -> Iterator[int]:
+    """What all threads of a process have started. A thread that ends meanwhile is passed over."""
+    for task in Path(f"/proc/{pid}/task").iterdir():
+        with suppress(FileNotFoundError, ProcessLookupError):
+            yield from map(int, (task / "children").read_text().split())
 
 
 def _command_line(pid: int) -> str:
