@@ -18,7 +18,11 @@ from .site import Site
 
 def main() -> int:
     arguments = _parser().parse_args()
-    chosen = [one for one in all_scenarios() if all(word in one.name for word in arguments.words)]
+    chosen = [
+        one
+        for one in all_scenarios()
+        if not arguments.names or any(name in one.name for name in arguments.names)
+    ]
     if arguments.list:
         for scenario in chosen:
             _say(scenario.name)
@@ -71,7 +75,7 @@ def _say(line: str) -> None:
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="script/faults", description=__doc__)
-    parser.add_argument("words", nargs="*", help="only scenarios whose name has all of these words")
+    parser.add_argument("names", nargs="*", help="only scenarios with one of these in their name")
     parser.add_argument("--list", action="store_true", help="print the names only")
     return parser
 

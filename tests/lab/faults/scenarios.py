@@ -45,12 +45,16 @@ def kill(victim: str, step: str, verb: str) -> Scenario:
     """A process is killed while an operation is at a step."""
 
     def play(site: Site) -> Json:
-        below = victim in BELOW and step in IN_THE_CALL
-        trial = Trial(site, verb, may_be_unknown=below and verb in UNTELLABLE)
+        trial = Trial(site, verb, may_be_unknown=is_untellable(victim, step, verb))
         killing = partial(KILLS[victim], site.server, site.hypervisor)
         return trial.run(killing, step, partial(REPAIRS[victim], site.server, site.hypervisor))
 
     return Scenario(f"kill {victim}, {step}, {verb}", play)
+
+
+def is_untellable(victim: str, step: str, verb: str) -> bool:
+    """Whether the design's table has `unknown` for it."""
+    return victim in BELOW and step in IN_THE_CALL and verb in UNTELLABLE
 
 
 def partition(direction: str, seconds: int, verb: str) -> Scenario:
@@ -102,7 +106,8 @@ def step_daemons_clock(hours: int, step: str, verb: str) -> Scenario:
                 clock.step(hours)
                 KILLS["daemon"](site.server, site.hypervisor)
 
-            return Trial(site, verb).run(breaking, step, lambda: None)
+            trial = Trial(site, verb, may_be_unknown=is_untellable("daemon", step, verb))
+            return trial.run(breaking, step, lambda: None)
 
     return Scenario(f"daemon's clock {hours:+d} h, {step}, {verb}", play)
 
