@@ -18,11 +18,8 @@ from .site import Site
 
 def main() -> int:
     arguments = _parser().parse_args()
-    chosen = [
-        one
-        for one in all_scenarios()
-        if not arguments.names or any(name in one.name for name in arguments.names)
-    ]
+    names = arguments.names or [""]
+    chosen = [one for one in all_scenarios() if any(name in one.name for name in names)]
     if arguments.list:
         for scenario in chosen:
             _say(scenario.name)
