@@ -18,6 +18,7 @@ from .watch import PROJECT
 
 TARGET = "db1"  # shut off when the lab is up
 FILLER = "z{number:03}"
+END_SECONDS = 10
 RUNNING = 2  # what the lab defines by itself: one that runs, and the target
 
 
@@ -37,9 +38,9 @@ class Site:
         return str(self.ask("GET", f"domains/{self.domain['id']}/")["state"])
 
     @contextmanager
-    def beside(self, *arguments: str) -> Iterator["Beside"]:
+    def beside(self, *arguments: str, name: str = TARGET) -> Iterator["Beside"]:
         """Run the listener on the hypervisor; see `listener`."""
-        program = ("-m", "benchmarks.tools.listener", TARGET, *arguments)
+        program = ("-m", "benchmarks.tools.listener", name, *arguments)
         command = self.hypervisor.command("env", f"PYTHONPATH={PROJECT}", sys.executable, *program)
         with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
             try:
@@ -47,7 +48,9 @@ class Site:
                 other.heard("listening")
                 yield other
             finally:
-                process.terminate()
+                if process.stdin:
+                    process.stdin.close()
+                process.wait(END_SECONDS)
 
 
 @dataclass(frozen=True)
@@ -57,7 +60,7 @@ class Beside:
     process: "subprocess.Popen[str]"
 
     def tell(self) -> None:
-        """Have it start the domain."""
+        """Have it do what it does, once."""
         if self.process.stdin:
             print(file=self.process.stdin, flush=True)
 
