@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 
 from websockets.sync.client import ClientConnection, connect
+from websockets.typing import Origin
 
 from tests.lab.machine import wait_for
 from tests.lab.server import PORT
@@ -21,7 +22,7 @@ CONSOLES = 20
 FLOOD_SECONDS = 10
 MOST_ADDED, MOST_GROWTH = 15.0, 8.0
 GUEST = "web1"
-ORIGIN = f"http://127.0.0.1:{PORT}"
+ORIGIN = Origin(f"http://127.0.0.1:{PORT}")
 ECHO_SECONDS = 10
 WEB = "uvicorn virshmanager.asgi"
 CLEAR_LINE = b"\x15"
@@ -73,16 +74,15 @@ def console(ours: Site, domain: int, mode: str) -> Iterator[ClientConnection]:
     """A console, as a program opens it. To be entered in the server's namespace."""
     ticket = ours.ask("POST", f"domains/{domain}/console/", {"kind": "serial"})["ticket"]
     headers = {"Authorization": ours.server.headers["Authorization"]}
-    address = f"ws://127.0.0.1:{PORT}/ws/console/"
-    # One that does not read does not hear the answers to its pings either: it sends none.
-    options = {
-        "origin": ORIGIN,
-        "additional_headers": headers,
-        "proxy": None,
-        "ping_interval": None,
-        "close_timeout": 1,
-    }
-    with connect(address, **options) as opened:
+    opening = connect(
+        f"ws://127.0.0.1:{PORT}/ws/console/",
+        origin=ORIGIN,
+        additional_headers=headers,
+        proxy=None,
+        ping_interval=None,  # one that does not read does not hear the answers to its pings either
+        close_timeout=1,
+    )
+    with opening as opened:
         opened.send(json.dumps({"ticket": ticket, "mode": mode}))
         while True:
             said = opened.recv(ECHO_SECONDS)
