@@ -90,6 +90,10 @@ class Follower:
         self._broken = reason
         self.hang_up()
 
+    def list_again(self) -> None:
+        """Have the host listed soon."""
+        self._wanted.set()
+
     def hang_up(self) -> None:
         """End the stream; whether it may be opened again is asked then."""
         if self._stream is not None:

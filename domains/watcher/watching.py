@@ -146,9 +146,12 @@ class Watcher:
                 host_id: follower.generation for host_id, follower in self.followers.items() if follower.alive
             }
             try:
-                await self._clerk.run(hosts.note_alive, alive)
+                missed = await self._clerk.run(hosts.note_alive, alive)
             except DatabaseError as error:
                 logger.warning("It is not stored which hosts live: %s", error)
+                continue
+            for host_id in missed & self.followers.keys():
+                self.followers[host_id].list_again()
 
     async def _ask_for_stats(self) -> None:
         while True:

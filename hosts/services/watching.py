@@ -58,13 +58,18 @@ def still_followed(generations: Mapping[int, int]) -> dict[int, Host]:
     return {host.pk: host for host in _locked(generations) if host.watch_generation == generations[host.pk]}
 
 
-def note_alive(generations: Mapping[int, int]) -> None:
-    """The streams of these hosts show that they live: they need no probe."""
+def note_alive(generations: Mapping[int, int]) -> set[int]:
+    """The streams of these hosts show that they live: they need no probe.
+
+    Return those that missed one all the same: what is shown of them is old until they are listed again.
+    """
     now = timezone.now()
     with writing_turn():
-        rows = _locked(generations).values_list("pk", "watch_generation")
-        mine = [pk for pk, generation in rows if generation == generations[pk]]
-        Host.objects.filter(pk__in=mine).update(watched_at=now, last_seen=now, missed_probes=0)
+        rows = _locked(generations).values_list("pk", "watch_generation", "missed_probes")
+        missed = {pk: probes for pk, generation, probes in rows if generation == generations[pk]}
+        well = [pk for pk, probes in missed.items() if not probes]
+        Host.objects.filter(pk__in=well).update(watched_at=now, last_seen=now)
+    return missed.keys() - set(well)
 
 
 def is_followed(host: Host, now: datetime) -> bool:

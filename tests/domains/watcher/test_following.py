@@ -283,6 +283,23 @@ async def test_a_followed_host_lives_and_one_that_went_does_not(play: Play, watc
     assert (await row_of(daemon)).watched_at == before
 
 
+async def test_a_host_that_missed_a_probe_while_its_stream_lived_is_listed_again(
+    play: Play, watcher: Watcher
+) -> None:
+    daemon = play()
+    domain = daemon.add(state="running")
+    host = await sync_to_async(daemon.host)()
+    await becomes(domain, "running")
+    # The network was away for some seconds: the stream bore it, a probe did not.
+    await Host.objects.filter(pk=host.pk).aupdate(missed_probes=1, problem="timed_out", reason="Too slow.")
+
+    async def is_well() -> bool:
+        row = await row_of(daemon)
+        return (row.missed_probes, row.problem) == (0, "")
+
+    await until(is_well)
+
+
 async def test_it_works(play: Play, watcher: Watcher, monkeypatch: pytest.MonkeyPatch) -> None:
     told: list[live.News] = []
     monkeypatch.setattr(live, "_send", told.extend)
