@@ -205,10 +205,17 @@ class Server:
 
     def age(self, hostname: str, seconds: int) -> None:
         """Let a host's last sign of life be as old as this, instead of waiting."""
+        self._age("last_seen", hostname, seconds)
+
+    def age_stream(self, hostname: str, seconds: int) -> None:
+        """Let the last word of a host's events be as old as this, instead of waiting."""
+        self._age("watched_at", hostname, seconds)
+
+    def _age(self, column: str, hostname: str, seconds: int) -> None:
         with closing(sqlite3.connect(self.home / "db.sqlite3", timeout=10)) as database, database:
             then = "strftime('%Y-%m-%d %H:%M:%f', 'now', ?)"
             database.execute(
-                f"UPDATE hosts_host SET last_seen = {then} WHERE hostname = ?",  # noqa: S608 -- ours
+                f"UPDATE hosts_host SET {column} = {then} WHERE hostname = ?",  # noqa: S608 -- ours
                 (f"-{seconds} seconds", hostname),
             )
 

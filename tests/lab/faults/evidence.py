@@ -49,20 +49,19 @@ class Subject:
         return self.hypervisor.console(self.guest).count(BOOTED)
 
     def be(self, state: str) -> None:
-        """Bring the guest to a state, by hand: `ON` is up and without a reboot that is pending."""
-        if self.is_saved():
-            self.hypervisor.virsh("managedsave-remove", self.name)
-        if state == OFF and self.state() != OFF:
+        """Bring the guest to a state, by hand: off, or up. A saved state is given up."""
+        if state == OFF and self.is_saved():
+            # That one is removed, libvirt tells nobody; that one is passed over, it does.
+            self.hypervisor.virsh("start", "--force-boot", self.name)
+        if self.state() not in {state, OFF}:
             self.hypervisor.virsh("destroy", self.name)
-        elif state == ON and self.state() != ON:
-            if self.state() != OFF:
-                self.hypervisor.virsh("destroy", self.name)
+        if state == ON and self.state() == OFF:
             self.boot()
 
     def boot(self) -> None:
-        """Start the guest, and wait until it is up."""
+        """Start the guest afresh, and wait until it is up."""
         boots = self.boots()
-        self.hypervisor.virsh("start", self.name)
+        self.hypervisor.virsh("start", "--force-boot", self.name)
         self.wait_for_boot(boots)
 
     def wait_for_boot(self, boots: int) -> None:
