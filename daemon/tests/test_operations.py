@@ -79,6 +79,7 @@ DOMAIN = {"type": "domain", "uuid": NOBODY}
         {"deadline": float("nan")},
         {"deadline": float("inf")},
         {"deadline": 1e9},
+        {"deadline": 10**400},
         {"precondition": {"xml_hash": None}},
         {"journal_id": 7},
         {"verb": "autostart", "args": {}},

@@ -13,10 +13,11 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Final
 
 from virshmanagerd import clock, faults
-from virshmanagerd.journal import Entry, Journal, JournalUnwritable
+from virshmanagerd.journal import FAILED, STARTED, UNKNOWN, Entry, Journal, JournalUnwritable, Json
 from virshmanagerd.operations import orders
 from virshmanagerd.operations.documents import Document, document
 from virshmanagerd.operations.runner import Runner
+from virshmanagerd.operations.verbs import VERBS
 from virshmanagerd.web import Problem
 
 if TYPE_CHECKING:
@@ -30,6 +31,10 @@ __all__ = ["Document", "JournalUnwritable", "Operations"]
 logger = logging.getLogger(__name__)
 
 PRUNE_SECONDS: Final = 3600.0
+FOREIGN: Final[Json] = {
+    "type": "not_supported",
+    "detail": "a younger version of the daemon took this operation; this one does not know the verb",
+}
 
 
 class Operations:
@@ -127,9 +132,14 @@ class Operations:
     def _recover(self) -> None:
         """Go on with what an earlier process left open."""
         if not self._recovered:
-            entries = self._journal.open_entries()
+            known, foreign = [], []
+            for entry in self._journal.open_entries():
+                (known if entry.verb in VERBS else foreign).append(entry)
+            for entry in foreign:  # of a younger version of the daemon
+                state = UNKNOWN if entry.state == STARTED else FAILED
+                self._journal.finish(entry.id, state, {}, FOREIGN)
             self._recovered = True
-            for entry in entries:
+            for entry in known:
                 self._runner.add(entry)
 
     def _find(self, operation_id: str) -> tuple[Entry, int | None] | None:

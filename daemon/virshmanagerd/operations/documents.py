@@ -29,7 +29,7 @@ class Document(TypedDict):
 
 
 def document(entry: Entry, journal_id: str, progress: int | None = None) -> Document:
-    """Describe an operation."""
+    """Describe an operation. Its verdict may come meanwhile: the state is read before what comes with it."""
     return Document(
         id=entry.id,
         journal_id=journal_id,

@@ -102,26 +102,29 @@ class Runner:
             work.ticket += 1
             work.next_step = step
             ticket = work.ticket
-        self._driver.later(seconds, partial(self._next, work, ticket))
+        self._later(seconds, partial(self._next, work, ticket))
 
     def rest(self, work: Work, seconds: float) -> None:
-        """Let an operation that did not begin wait for its turn again, after a while."""
+        """Let an operation that did not begin wait for its turn again, after a while, if it still may."""
         with self._lock:
+            verdict = work.barred()
             work.begun = False
-            work.resting = True
+            work.resting = verdict is None
             self._queues.give_back(work)
-        self._driver.later(seconds, partial(self._wake, work))
+        if verdict is None:
+            self._later(seconds, partial(self._wake, work))
+        else:
+            self.end(work, verdict)
         self._dispatch()
 
     def commit(self, work: Work) -> bool:
         """Begin it, unless it was cancelled or its time passed meanwhile: then it ends, and False."""
         with self._lock:
-            late = work.entry.remaining <= 0
-            if not work.entry.cancel_asked and not late:
-                work.begun = True
-                return True
-        self.end(work, Verdict(CANCELLED) if work.entry.cancel_asked else work.expired())
-        return False
+            verdict = work.barred()
+            work.begun = verdict is None
+        if verdict is not None:
+            self.end(work, verdict)
+        return verdict is None
 
     def give_back(self, work: Work) -> None:
         """Let another have its place: its call has returned, or is lost."""
@@ -138,6 +141,10 @@ class Runner:
         self._record(work)
 
     # Inside.
+
+    def _later(self, seconds: float, action: Callable[[], None]) -> None:
+        """Call `action` after a while, not on the timers' own thread: our lock may wait for the disk."""
+        self._driver.later(seconds, partial(self._driver.begin, action))
 
     def _dispatch(self) -> None:
         with self._lock:
@@ -159,14 +166,14 @@ class Runner:
     def _hurry(self, work: Work) -> None:
         with self._lock:
             ticket = work.ticket
-        self._next(work, ticket)
+        self._driver.begin(partial(self._next, work, ticket))
 
     def _next(self, work: Work, ticket: int) -> None:
         with self._lock:
             if work.ticket != ticket or work.next_step is None:
                 return  # it was hurried, or is at work
             step, work.next_step = work.next_step, None
-        self.run(step, work)
+        self._step(step, work)
 
     def _wake(self, work: Work) -> None:
         with self._lock:
@@ -176,7 +183,7 @@ class Runner:
         self._dispatch()
 
     def _expire_later(self, work: Work) -> None:
-        self._driver.later(max(0.0, work.entry.remaining), partial(self.run, self._expire, work))
+        self._later(max(0.0, work.entry.remaining), partial(self._step, self._expire, work))
 
     def _expire(self, work: Work) -> None:
         if work.entry.remaining > 0:  # a timer's clock may run a little faster
@@ -200,7 +207,8 @@ class Runner:
             return
         faults.at("recorded")
         with self._lock:
-            entry.state, entry.result, entry.problem = verdict.state, verdict.result, verdict.problem
+            # The state last: who reads it without the lock then finds what belongs to it.
+            entry.result, entry.problem, entry.state = verdict.result, verdict.problem, verdict.state
             self._works.pop(entry.id, None)
             self._queues.remove(work)
         self.publish(work)

@@ -108,7 +108,7 @@ class Steps:
         if verb.aborts:
             self._driver.later(RETRY_SECONDS, partial(self._runner.run, self.tend, work))
         try:
-            lost = partial(self._runner.give_back, work)
+            lost = partial(self._driver.begin, partial(self._runner.give_back, work))
             self._driver.change(verb.line, session, lambda line: verb.call(line, entry), lost)
         except DriverError as error:
             refusal = error

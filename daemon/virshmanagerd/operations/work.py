@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from virshmanagerd import clock
 from virshmanagerd.errors import DriverError, InvalidXML
-from virshmanagerd.journal import EXPIRED, STARTED, Json
+from virshmanagerd.journal import CANCELLED, EXPIRED, STARTED, Json
 from virshmanagerd.operations.verbs import VERBS, Verb, uuid_of
 
 if TYPE_CHECKING:
@@ -77,6 +77,12 @@ class Work:
         self.obstacle = error
         self.held_up = clock.now() if self.held_up is None else self.held_up
         return clock.now() - self.held_up
+
+    def barred(self) -> Verdict | None:
+        """The verdict of what may not begin any more: it was cancelled, or its time has passed."""
+        if self.entry.cancel_asked:
+            return Verdict(CANCELLED)
+        return self.expired() if self.entry.remaining <= 0 else None
 
     def expired(self) -> Verdict:
         """The verdict when the deadline came before the beginning; it says what was in the way."""

@@ -1,0 +1,127 @@
+"""What happens to an operation at the very moment at which something else happens to it."""
+
+from __future__ import annotations
+
+import threading
+import uuid
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from doors import until
+from hypervisors import RUNNING, domain_xml, fleet, running, uuid_of
+from operating import OPEN, Local
+
+from virshmanagerd import clock
+from virshmanagerd.driver import Driver
+from virshmanagerd.driver.eventloop import LOOP
+from virshmanagerd.errors import HypervisorBusy
+from virshmanagerd.journal import Entry, Journal
+from virshmanagerd.operations.documents import Document, document
+
+
+@pytest.fixture
+def host(tmp_path: Path) -> Iterator[Local]:
+    """`on` runs, `off` is off."""
+    with running(Driver(fleet(tmp_path, domain_xml("on", state=RUNNING), domain_xml("off")))) as driver:
+        local = Local(tmp_path, driver)
+        yield local
+        local.operations.stop()
+
+
+class Held:
+    """A method that does not go on until it is let go on."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch, owner: type, name: str) -> None:
+        self.arrived, self.open = threading.Event(), threading.Event()
+        real = getattr(owner, name)
+
+        def call(*arguments: Any, **more: Any) -> Any:
+            self.arrived.set()
+            assert self.open.wait(20)
+            return real(*arguments, **more)
+
+        monkeypatch.setattr(owner, name, call)
+
+
+def _busy(*_: object, **_more: object) -> None:
+    raise HypervisorBusy("stuck")
+
+
+@pytest.mark.parametrize(("cancel", "verdict"), [(True, "cancelled"), (False, "expired")])
+def test_what_ends_while_it_is_looked_at_does_not_wait_again(
+    host: Local, monkeypatch: pytest.MonkeyPatch, *, cancel: bool, verdict: str
+) -> None:
+    """A hypervisor that does not answer is asked again after a long while."""
+    monkeypatch.setattr(Driver, "facts", _busy)
+    look = Held(monkeypatch, Driver, "facts")
+    number = host.put("start", "off", deadline=60 if cancel else 0.1)
+    assert look.arrived.wait(5)
+    if cancel:
+        assert host.operations.cancel(number)["state"] == "received"
+    else:
+        until(lambda: host.operations.get(number)["age"] > 0.1)
+    look.open.set()
+    assert host.verdict(number, 5)[0] == verdict
+
+
+def test_a_verdict_is_never_told_in_part(host: Local, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It may be read at any moment, without a lock."""
+    read: list[Document] = []
+
+    def write(entry: Entry, name: str, value: object) -> None:
+        object.__setattr__(entry, name, value)
+        if "rebooted" in vars(entry):  # the last one: it is whole
+            read.append(document(entry, ""))
+
+    monkeypatch.setattr(Entry, "__setattr__", write)
+    refused, done = host.put("start", "on"), host.put("start", "off")
+    assert [host.verdict(number)[0] for number in (refused, done)] == ["failed", "done"]
+    ended = [found for found in read if found["state"] not in OPEN]
+    assert ended
+    assert all(found["result"] if found["state"] == "done" else found["problem"] for found in ended)
+
+
+def test_libvirts_events_do_not_wait_for_the_disk(host: Local, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Keepalive and all timers are on that thread."""
+    monkeypatch.setattr("libvirt.virDomain.shutdownFlags", lambda *_: 0)
+    number = host.put("shutdown", "on", deadline=60)
+    until(lambda: host.state(number) == "started")
+    disk = Held(monkeypatch, Journal, "ask_cancel")
+    cancelling = threading.Thread(target=host.operations.cancel, args=[number])
+    cancelling.start()
+    try:
+        assert disk.arrived.wait(5)
+        rung = threading.Event()
+        LOOP.call_later(1.0, rung.set)  # by then the guest is looked at again
+        assert rung.wait(5)
+    finally:
+        disk.open.set()
+        cancelling.join()
+    assert host.verdict(number) == ("cancelled", "")
+
+
+@pytest.mark.parametrize(("begun", "verdict"), [(True, "unknown"), (False, "failed")])
+def test_a_verb_of_a_younger_daemon_holds_up_no_other(host: Local, *, begun: bool, verdict: str) -> None:
+    """The package was put back to an older version."""
+    first, second = (
+        Entry(
+            id=str(uuid.uuid4()),
+            fingerprint="",
+            verb=verb,
+            target={"type": "domain", "uuid": uuid_of("off")},
+            args={},
+            precondition={},
+            deadline=clock.now() + 60,
+        )
+        for verb in ("teleport", "start")
+    )
+    journal = Journal(host.folder)
+    journal.receive(first, at_once=False)
+    if begun:
+        journal.start(first.id, {})
+    journal.receive(second, at_once=False)
+    journal.close()
+    assert host.verdict(first.id) == (verdict, "not_supported")
+    assert host.verdict(second.id) == ("done", "")
