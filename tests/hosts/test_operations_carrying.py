@@ -14,6 +14,7 @@ from hosts import services
 from hosts.agent import calls
 from hosts.agent.transport import Timeouts
 from hosts.choices import OperationState, Trust
+from hosts.errors import Unreachable
 from hosts.models import Host, Operation
 from hosts.services.operations import holding, moves
 from hosts.services.operations.places import Entry, Places, places
@@ -326,6 +327,22 @@ def test_what_was_cancelled_in_doubt_is_not_sent_again(host: Host, journal: Jour
     operation = carried(due_now(operation))
     assert (operation.state, word(operation)) == (S.CANCELLED, "cancelled")
     assert journal.ran == []
+
+
+@pytest.mark.parametrize("late", [False, True])
+def test_what_is_cancelled_while_an_attempt_fails_is_not_sent(
+    host: Host, journal: Journal, ada: User, late: bool
+) -> None:
+    operation = asked_for(host, ada, verb="destroy")
+    held = holding.take(operation.pk)
+    assert held is not None
+    services.cancel(operation, actor=ada)
+    holding.put_off(held, Unreachable())
+    if late:
+        too_late(operation)
+    operation = carried(due_now(operation))
+    assert (operation.state, word(operation), operation.due_at) == (S.CANCELLED, "cancelled", moves.NEVER)
+    assert journal.requests == []
 
 
 # Sweeping and places.

@@ -56,6 +56,10 @@ def take(operation_id: UUID) -> Held | None:
     if operation is None:
         return None
     held = Held(operation, now + HOLD, first=operation.sent_at is None)
+    if held.first and operation.cancel_asked_at:
+        # While it was being sent, which failed: it must not be sent again.
+        end(operation, S.CANCELLED, problem=problem("cancelled"), where=Q(sent_at=None))
+        return None
     if held.first and operation.deadline <= now:
         expire(operation)
         return None
