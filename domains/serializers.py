@@ -173,6 +173,7 @@ class SelectorSerializer(serializers.Serializer[dict[str, Any]]):
     ids = serializers.ListField(
         child=serializers.IntegerField(min_value=1, max_value=2**63 - 1),
         required=False,
+        allow_empty=False,
         max_length=services.MOST_DOMAINS,
     )
     host = serializers.IntegerField(min_value=1, max_value=2**63 - 1, required=False)

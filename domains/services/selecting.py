@@ -115,7 +115,9 @@ def _selected(selector: Selector, order: Order) -> list[Domain]:
     if not any(selector.get(name) for name in Selector.__annotations__):
         raise BadInput("selector", _("Say which domains are meant."))
     rows: DomainQuerySet = Domain.objects.select_related("host")
-    if ids := selector.get("ids"):
+    ids = selector.get("ids")
+    if ids is not None:
+        # An empty list means no domain. Taken for no list, the rest of the selector would mean too many.
         rows = rows.filter(pk__in=ids)
     if host := selector.get("host"):
         rows = rows.filter(host=host)

@@ -65,6 +65,7 @@ def finish(parent: Operation, position: int, state: OperationState = S.SUCCEEDED
         ({"verb": "autostart"}, "verb"),
         ({"selector": {}}, "selector"),
         ({"selector": {"ids": []}}, "selector"),
+        ({"selector": {"ids": [], "state": "shutoff"}}, "selector"),
         ({"selector": {"ids": ["x"]}}, "selector"),
         ({"selector": {"ids": [10**30]}}, "selector"),
         ({"selector": {"ids": [1] * 5001}}, "selector"),
@@ -117,6 +118,7 @@ def test_a_dry_run_changes_nothing(api: APIClient) -> None:
         ({"state": "shutoff"}, ["db", "other", "web"]),
         ({"tag": "prod"}, ["other", "web"]),
         ({"tag": "prod", "host": "alpha"}, ["web"]),
+        ({"ids": [], "host": "alpha"}, []),
     ],
 )
 def test_a_selector_means_what_fits_all_of_it(selector: dict[str, Any], names: list[str]) -> None:
