@@ -108,7 +108,13 @@ class LiveConsumer(AsyncJsonWebsocketConsumer):
 
     def note(self, group: str, sequence: int) -> None:
         """Notice what was lost. Of two processes that publish at once one may overtake: that is no loss."""
-        last = self.heard.setdefault(group, sequence)
+        last = self.heard.setdefault(group, sequence - 1)
+        if sequence <= last and (group, sequence) not in self.missing:
+            # Redis was emptied and counts anew: what is known of its numbers says nothing any more.
+            last = sequence
+            self.heard = {}
+            self.told.clear()
+            self.missing = {(group, 0)}
         self.heard[group] = max(last, sequence)
         self.missing.discard((group, sequence))
         self.missing.update((group, lost) for lost in range(last + 1, sequence)[-MANY_LOST:])

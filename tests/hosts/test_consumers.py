@@ -202,3 +202,19 @@ async def test_overtaking_is_no_loss(ada: User, monkeypatch: pytest.MonkeyPatch)
         assert (await communicator.told())["type"] == "host.changed"
     assert await communicator.silent(0.4)
     await communicator.disconnect()
+
+
+async def test_a_redis_that_was_emptied_silences_nothing(
+    ada: User, redis_server: Redis, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(consumers, "OVERTAKING_SECONDS", 0.1)
+    communicator = await listening(ada)
+    for _ in range(2):
+        await database_sync_to_async(live.publish)("host.changed", 7)
+        assert (await communicator.told())["id"] == 7
+    redis_server.flushall()
+    # It counts from 1 again, and nobody knows what was lost with it.
+    await database_sync_to_async(live.publish)("host.changed", 8, "fleet", "operations")
+    assert [(await communicator.told())["type"] for _ in range(2)] == ["host.changed", "resync"]
+    assert await communicator.silent()
+    await communicator.disconnect()
