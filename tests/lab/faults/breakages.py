@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import signal
+import sqlite3
 import time
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, closing, contextmanager
 from typing import Final
 
 from tests.lab.hypervisor import DAEMON_PORT, Hypervisor
@@ -16,7 +17,7 @@ from .victims import kill_daemon_master
 # To the daemon its port is the destination of what comes in, and the source of what goes out.
 CUTS: Final = {"in": (("input", "dport"),), "out": (("output", "sport"),)}
 DIRECTIONS: Final = {**CUTS, "both": CUTS["in"] + CUTS["out"]}
-SMALL_DISK: Final = "512k"
+SMALL_DISK: Final = "2m"
 
 
 @contextmanager
@@ -87,6 +88,7 @@ def small_disk(hypervisor: Hypervisor) -> Iterator[SmallDisk]:
     with ExitStack() as undo:
         kill_daemon_master(hypervisor)
         undo.callback(hypervisor.start_daemon)
+        _shrink_journal(hypervisor)
         hypervisor.run("mkdir", disk)
         undo.callback(hypervisor.run, "rmdir", disk)
         hypervisor.run("mount", "-t", "tmpfs", "-o", f"size={SMALL_DISK},mode=700", "tmpfs", disk)
@@ -100,3 +102,9 @@ def small_disk(hypervisor: Hypervisor) -> Iterator[SmallDisk]:
         undo.callback(kill_daemon_master, hypervisor)
         hypervisor.start_daemon()
         yield small
+
+
+def _shrink_journal(hypervisor: Hypervisor) -> None:
+    """Leave nothing in SQLite's log: its old space would be used again on a disk that is full."""
+    with closing(sqlite3.connect(hypervisor.daemon_state / "journal.sqlite")) as journal:
+        journal.execute("PRAGMA wal_checkpoint(TRUNCATE)")
