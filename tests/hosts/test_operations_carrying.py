@@ -331,7 +331,7 @@ def test_what_was_cancelled_in_doubt_is_not_sent_again(host: Host, journal: Jour
 
 @pytest.mark.parametrize("late", [False, True])
 def test_what_is_cancelled_while_an_attempt_fails_is_not_sent(
-    host: Host, journal: Journal, ada: User, late: bool
+    host: Host, journal: Journal, ada: User, *, late: bool
 ) -> None:
     operation = asked_for(host, ada, verb="destroy")
     held = holding.take(operation.pk)
@@ -401,7 +401,7 @@ def test_the_sweep_wakes_a_carrier_for_each_host_with_something_due(
     host: Host, gone: Host, ada: User, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     woken: list[int] = []
-    monkeypatch.setattr("hosts.services.operations.sweeping.wake_carrier", woken.append)
+    monkeypatch.setattr("hosts.services.operations.sweeping.wake_carriers", woken.extend)
     for _ in range(3):
         asked_for(host, ada)
     services.sweep()

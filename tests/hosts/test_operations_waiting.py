@@ -14,6 +14,7 @@ from django.contrib.auth.models import User
 from django.db import connection
 from django.test import override_settings
 from django.utils import timezone
+from kombu.exceptions import OperationalError as BrokerError
 from pytest_django.fixtures import Settings
 
 from hosts import services
@@ -25,6 +26,7 @@ from hosts.services.operations.bulk import Target, accept_bulk, advance
 from hosts.services.operations.moves import NEVER
 from hosts.trust import ClientIdentity
 
+from .factories import a_host
 from .journals import Journal, asked_for, fresh, moves_of, played, too_late
 
 pytestmark = [
@@ -215,17 +217,38 @@ def test_expired_or_sent_but_not_both(host: Host, journal: Journal, ada: User) -
         assert fresh(operation).state == (S.SUCCEEDED if ran else S.EXPIRED)
 
 
-def test_two_that_look_at_a_parent_release_one_child(host: Host, ada: User) -> None:
-    parent = accept_bulk(
+def bulk_on(hosts: list[Host], actor: User, *, stop_on_failure: bool = False) -> Operation:
+    return accept_bulk(
         verb="start",
-        targets=[Target(number, host.uuid, str(number), host.pk, "hv-01") for number in range(6)],
+        targets=[Target(place, host.uuid, "web", host.pk, "hv-01") for place, host in enumerate(hosts)],
         skipped=[],
         skipped_total=0,
         options={},
         deadline=timedelta(seconds=60),
         stagger=timedelta(),
-        stop_on_failure=True,
-        actor=ada,
+        stop_on_failure=stop_on_failure,
+        actor=actor,
     )
+
+
+def test_a_broker_that_is_gone_is_asked_once_for_all_hosts(
+    ada: User, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tried: list[object] = []
+
+    def gone(*_: object, **how: object) -> None:
+        tried.append(how["args"])
+        raise BrokerError("gone")
+
+    monkeypatch.setattr("celery.current_app.send_task", gone)
+    parent = bulk_on([a_host() for _ in range(3)], ada)
+    assert parent.children.exclude(due_at=NEVER).count() == 3
+    assert len(tried) == 1
+    services.sweep()
+    assert len(tried) == 2
+
+
+def test_two_that_look_at_a_parent_release_one_child(host: Host, ada: User) -> None:
+    parent = bulk_on([host] * 6, ada, stop_on_failure=True)
     at_once(*[partial(advance, parent.pk)] * 4)
     assert parent.children.exclude(due_at=NEVER).count() == 1

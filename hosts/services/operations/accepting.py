@@ -1,6 +1,7 @@
 """Accepting an operation: its row is committed before anything is sent."""
 
 import logging
+from collections.abc import Iterable
 from datetime import timedelta
 from functools import partial
 from typing import Any
@@ -71,7 +72,7 @@ def accept(
         return replayed(actor, key, fingerprint) or operation
     faults.at("accepted")
     if not here:
-        transaction.on_commit(partial(wake_carrier, host.pk))
+        transaction.on_commit(partial(wake_carriers, [host.pk]))
     return operation
 
 
@@ -115,9 +116,12 @@ def replayed(actor: User, key: str, fingerprint: str) -> Operation | None:
     return found
 
 
-def wake_carrier(host_id: int) -> None:
-    """Have a worker carry what is due of a host. Redis may wake, never remember: the sweep asks again."""
-    try:
-        current_app.send_task(CARRY_TASK, args=[host_id], expires=TASK_EXPIRES_SECONDS, retry=False)
-    except (BrokerError, RedisError, OSError) as error:
-        logger.warning("No worker was woken for the operations of host %s: %s", host_id, error)
+def wake_carriers(host_ids: Iterable[int]) -> None:
+    """Have workers carry what is due of hosts. Redis may wake, never remember: the sweep asks again."""
+    for host_id in host_ids:
+        try:
+            current_app.send_task(CARRY_TASK, args=[host_id], expires=TASK_EXPIRES_SECONDS, retry=False)
+        except (BrokerError, RedisError, OSError) as error:
+            logger.warning("No worker was woken for the operations of host %s: %s", host_id, error)
+            # Nor would one be for the others: a thousand of them must not wait for Redis one by one.
+            return

@@ -21,7 +21,7 @@ from ...choices import OPEN_STATES, OperationState, TargetType
 from ...errors import sentence
 from ...models import Operation, OperationEvent
 from ...payloads import Problem
-from .accepting import described, replayed, store, wake_carrier
+from .accepting import described, replayed, store, wake_carriers
 from .moves import NEVER, announce, move
 
 S = OperationState
@@ -143,8 +143,7 @@ def advance(parent_id: UUID) -> None:
         else:
             hosts = _release(parent)
         _derive(parent, states, begun=bool(hosts))
-    for host_id in hosts:
-        wake_carrier(host_id)
+    wake_carriers(hosts)
 
 
 def _states(parent: Operation) -> Counter[str]:

@@ -12,7 +12,7 @@ from django.utils.translation import gettext as _
 from ...choices import OperationState, TargetType
 from ...errors import NotPossible
 from ...models import Operation
-from .accepting import wake_carrier
+from .accepting import wake_carriers
 from .bulk import advance
 from .holding import note
 from .settling import end, problem
@@ -55,7 +55,7 @@ def _ask_daemon(operation: Operation, actor: User) -> None:
             raise NotPossible("not_cancellable" if rows.exists() else "operation_ended")
         _note(operation, actor)
         if operation.host_id:
-            transaction.on_commit(partial(wake_carrier, operation.host_id))
+            transaction.on_commit(partial(wake_carriers, [operation.host_id]))
 
 
 def _cancel_selection(parent: Operation, actor: User) -> None:

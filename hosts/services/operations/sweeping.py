@@ -7,7 +7,7 @@ from django.utils import timezone
 
 from ...choices import OperationState, TargetType
 from ...models import Operation
-from .accepting import wake_carrier
+from .accepting import wake_carriers
 from .bulk import advance
 from .carrying import forsake
 from .holding import expire
@@ -34,9 +34,8 @@ def sweep() -> None:
     # All states are named for the sake of the index: verdicts that are to be acknowledged are due, too.
     due = Operation.objects.filter(state__in=S.values, due_at__lte=now).order_by()
     due = due.exclude(target_type=TargetType.SELECTION)
-    for host_id in list(due.values_list("host_id", flat=True).distinct()):
-        if host_id is not None:
-            wake_carrier(host_id)
+    of_hosts = due.filter(host__isnull=False).values_list("host_id", flat=True)
+    wake_carriers(list(of_hosts.distinct()))
     for pk in list(due.filter(host=None).values_list("pk", flat=True)):
         forsake(pk)
 

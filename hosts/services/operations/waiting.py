@@ -13,7 +13,7 @@ from redis.client import PubSub
 from redis.exceptions import RedisError
 
 from ...models import Operation
-from .accepting import wake_carrier
+from .accepting import wake_carriers
 from .carrying import carry, is_doubtful
 from .moves import channel_of
 
@@ -60,7 +60,7 @@ def _see_through(operation: Operation, ends_at: float, bell: Bell) -> Operation:
 
 def _leave_to_workers(operation: Operation) -> None:
     if operation.host_id and operation.is_open:
-        wake_carrier(operation.host_id)
+        wake_carriers([operation.host_id])
 
 
 @contextmanager
