@@ -14,6 +14,7 @@ from authority import Authority
 from doors import Answer, Host, Session, World, until
 from hypervisors import answers, fleet, uuid_of
 
+from virshmanagerd import clock
 from virshmanagerd.driver import Driver
 from virshmanagerd.operations import Document, Operations
 
@@ -40,7 +41,7 @@ class Local:
 
     def put(self, verb: str, name: str | None = None, *, number: str = "", **more: object) -> str:
         """Order something; its id."""
-        document = self.operations.put(number or str(uuid.uuid4()), order(verb, name, **more))
+        document = self.operations.put(number or str(uuid.uuid4()), order(verb, name, **more), clock.now())
         assert document["state"] in {*OPEN, "done"}, document
         return document["id"]
 

@@ -28,6 +28,7 @@ def ask(host: Host, method: str, path: str, peer: Peer | None = None, query: str
         "CONTENT_LENGTH": "2",
         "wsgi.input": io.BytesIO(b"{}"),
         "virshmanagerd.peer": peer,
+        "virshmanagerd.arrived": 0.0,
     }
     return answer_of(Application(host.daemon), environ)
 

@@ -357,7 +357,7 @@ class Lives(RuleBasedStateMachine):
         # Killed before it pressed the button, a shutdown waits until its deadline: it is not pressed twice.
         body = order(verb, "web", deadline=0.2 if verb == "shutdown" else 20)
         try:
-            self.life.operations.put(number, body)
+            self.life.operations.put(number, body, clock.now())
         except Killed:
             pass
         except JournalUnwritable:

@@ -2,22 +2,26 @@
 
 from __future__ import annotations
 
+import json
 import threading
 import uuid
 from collections.abc import Iterator
+from http.client import HTTPConnection
 from pathlib import Path
 from typing import Any
 
 import pytest
-from doors import until
+from authority import Authority
+from doors import World, until
 from hypervisors import RUNNING, domain_xml, fleet, running, uuid_of
-from operating import OPEN, Local
+from operating import OPEN, Local, Server, order, owner
 
 from virshmanagerd import clock
 from virshmanagerd.driver import Driver
 from virshmanagerd.driver.eventloop import LOOP
 from virshmanagerd.errors import HypervisorBusy
 from virshmanagerd.journal import Entry, Journal
+from virshmanagerd.lane import Lane
 from virshmanagerd.operations.documents import Document, document
 
 
@@ -125,3 +129,56 @@ def test_a_verb_of_a_younger_daemon_holds_up_no_other(host: Local, *, begun: boo
     journal.close()
     assert host.verdict(first.id) == (verdict, "not_supported")
     assert host.verdict(second.id) == ("done", "")
+
+
+@pytest.fixture
+def server(world: World, authority: Authority, tmp_path: Path) -> Iterator[Server]:
+    """The owner of a host whose domain `off` is off."""
+    with owner(world, authority, tmp_path, domain_xml("off")) as server:
+        yield server
+
+
+def test_who_has_given_up_is_not_heard(server: Server, world: World, authority: Authority) -> None:
+    """A stopped daemon finds in its sockets what the server has called expired long ago."""
+    number = str(uuid.uuid4())
+    session = server.host.session(authority.server())
+    assert session.request("GET", "/v1/domains").status == 200
+    gate = threading.Event()
+
+    def hold() -> None:
+        gate.wait(10)
+
+    world.engine.call(hold)
+    client = HTTPConnection(*server.host.address)
+    client.sock = session.socket
+    client.request("PUT", f"/v1/operations/{number}", json.dumps(order("start", "off")))
+    client.close()
+    session.socket.close()
+    gate.set()
+    assert server.row("off")["state"] == "shutoff"
+    assert server.send("GET", f"/v1/operations/{number}").status == 404
+
+
+def test_a_deadline_counts_from_the_arrival(
+    server: Server, world: World, authority: Authority, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """All threads may be waiting for a libvirt that does not answer."""
+    monkeypatch.setattr(world.engine, "proven_lane", Lane("one", threads=1, backlog=9))
+    listing = Held(monkeypatch, Driver, "domains")
+    with server.host.session(authority.server()) as other:
+        reading = threading.Thread(target=other.request, args=["GET", "/v1/domains"])
+        reading.start()
+        try:
+            assert listing.arrived.wait(5)
+            client = HTTPConnection(*server.host.address)
+            client.sock = server.session.socket
+            number = str(uuid.uuid4())
+            client.request("PUT", f"/v1/operations/{number}", json.dumps(order("start", "off", deadline=0.2)))
+            since = clock.now()
+            until(lambda: clock.now() > since + 1)
+        finally:
+            listing.open.set()
+            reading.join()
+        assert client.getresponse().status in {200, 202}
+        until(lambda: other.request("GET", f"/v1/operations/{number}").json["state"] not in OPEN)
+        assert other.request("GET", f"/v1/operations/{number}").json["state"] == "expired"

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from virshmanagerd import routes, websocket
 from virshmanagerd.routes import Access
-from virshmanagerd.web import PEER, STREAM, SWITCHING, Peer, Problem, Request, Response
+from virshmanagerd.web import ARRIVED, PEER, STREAM, SWITCHING, Peer, Problem, Request, Response
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
@@ -51,7 +51,8 @@ class Application:
         peer: Peer = environ[PEER]
         authorise(self._daemon, route.access, peer)
         switch = websocket.accept(environ) if route.stream else {}
-        request = Request(route.method, environ["PATH_INFO"], params, _query(environ), _body(environ), peer)
+        query, body = _query(environ), _body(environ)
+        request = Request(route.method, environ["PATH_INFO"], params, query, body, peer, environ[ARRIVED])
         answer = route.handler(self._daemon, request)
         if isinstance(answer, Response):
             return answer

@@ -67,6 +67,13 @@ class Channel:
             raise ssl.SSLWantReadError
         return received
 
+    def ended(self) -> bool:
+        """Say whether the client has gone already; call it when all that it sent was read."""
+        try:
+            return not self._socket.recv(1, socket.MSG_PEEK)
+        except BlockingIOError:
+            return False
+
     def allow(self, size: int) -> None:
         """Let the client send so many bytes more with each request."""
         self._most += size

@@ -161,6 +161,10 @@ class Connection:
         self._keeper.watch(self, selectors.EVENT_READ)
 
     def _wait_for_answer(self, request: RawRequest) -> None:
+        # Who has given up waiting for a daemon that was stopped may count on nothing being done any more.
+        if self._channel.ended():
+            self.close()
+            return
         self.busy = True
         self.deadline = FOREVER  # every handler has deadlines of its own
         self._keeper.watch(self, 0)

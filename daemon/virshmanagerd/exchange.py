@@ -10,12 +10,13 @@ import http
 import io
 import sys
 import urllib.parse
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 import h11
 
-from virshmanagerd.web import PEER, STREAM, Peer, Problem, Response
+from virshmanagerd import clock
+from virshmanagerd.web import ARRIVED, PEER, STREAM, Peer, Problem, Response
 
 if TYPE_CHECKING:
     from virshmanagerd.streams import Stream
@@ -31,13 +32,14 @@ Headers = list[tuple[str, str]]
 
 @dataclass(frozen=True)
 class RawRequest:
-    """One complete request as it came."""
+    """One complete request as it came, and when (``clock``)."""
 
     method: str
     target: str
     version: str
     headers: Headers
     body: bytes
+    arrived: float = field(default_factory=clock.now)
 
     def environ(self, peer: Peer) -> dict[str, Any]:
         """Return the request as WSGI has it (PEP 3333)."""
@@ -60,6 +62,7 @@ class RawRequest:
             "wsgi.multiprocess": False,
             "wsgi.run_once": False,
             PEER: peer,
+            ARRIVED: self.arrived,
         }
         for name, value in self.headers:
             environ.setdefault(f"HTTP_{name.upper().replace('-', '_')}", value)

@@ -6,6 +6,8 @@ import json
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+from virshmanagerd import clock
+
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
@@ -13,6 +15,7 @@ if TYPE_CHECKING:
 
 
 PEER = "virshmanagerd.peer"  # where a WSGI environ carries the Peer
+ARRIVED = "virshmanagerd.arrived"  # and when the request was complete
 STREAM = "virshmanagerd.stream"  # where an application that answers 101 leaves the Stream
 SWITCHING = 101
 
@@ -34,7 +37,10 @@ class Peer:
 
 @dataclass(frozen=True)
 class Request:
-    """One complete request. ``params`` come from the route's pattern, ``query`` from the URL."""
+    """One complete request. ``params`` come from the route's pattern, ``query`` from the URL.
+
+    ``arrived`` is the moment of ``clock`` at which all of it was there: it may wait for a thread after that.
+    """
 
     method: str
     path: str
@@ -42,6 +48,7 @@ class Request:
     query: Mapping[str, str]
     body: bytes
     peer: Peer
+    arrived: float = field(default_factory=clock.now)
 
     def json(self) -> dict[str, Any]:
         """Return the body as a JSON object.

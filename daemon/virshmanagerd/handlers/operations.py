@@ -34,7 +34,7 @@ def _uses_journal(handler: Handler) -> Handler:
 @_uses_journal
 def put_operation(daemon: Daemon, request: Request) -> Response:
     """Take an operation, or tell what has become of it."""
-    return _answer(daemon.operations.put(request.params["id"], request.json()))
+    return _answer(daemon.operations.put(request.params["id"], request.json(), request.arrived))
 
 
 @_uses_journal

@@ -61,8 +61,8 @@ class Operations:
         """The random name of the journal's file."""
         return self._journal.id
 
-    def put(self, name: str, body: Mapping[str, Any]) -> Document:
-        """Accept an operation, or find it again.
+    def put(self, name: str, body: Mapping[str, Any], arrived: float) -> Document:
+        """Accept an operation that `arrived` at a moment of `clock`, or find it again.
 
         Raises Problem: 422 ``bad_operation`` or ``operation_differs``, 409 ``journal_changed``.
         """
@@ -74,7 +74,7 @@ class Operations:
             self._recover()
             known = self._find(operation_id)
             if known is None:
-                return self._accept(operation_id, order)
+                return self._accept(operation_id, order, arrived)
         if known[0].fingerprint != order.fingerprint:
             raise Problem("operation_differs", 422, "This id was used for something else.")
         return self._document(*known)
@@ -132,15 +132,15 @@ class Operations:
     def _recover(self) -> None:
         """Go on with what an earlier process left open."""
         if not self._recovered:
-            known, foreign = [], []
-            for entry in self._journal.open_entries():
-                (known if entry.verb in VERBS else foreign).append(entry)
-            for entry in foreign:  # of a younger version of the daemon
-                state = UNKNOWN if entry.state == STARTED else FAILED
-                self._journal.finish(entry.id, state, {}, FOREIGN)
+            entries = self._journal.open_entries()
+            for entry in entries:
+                if entry.verb not in VERBS:
+                    state = UNKNOWN if entry.state == STARTED else FAILED
+                    self._journal.finish(entry.id, state, {}, FOREIGN)
             self._recovered = True
-            for entry in known:
-                self._runner.add(entry)
+            for entry in entries:
+                if entry.verb in VERBS:
+                    self._runner.add(entry)
 
     def _find(self, operation_id: str) -> tuple[Entry, int | None] | None:
         work = self._runner.find(operation_id)
@@ -149,7 +149,7 @@ class Operations:
         entry = self._journal.find(operation_id)
         return None if entry is None else (entry, None)
 
-    def _accept(self, operation_id: str, order: orders.Order) -> Document:
+    def _accept(self, operation_id: str, order: orders.Order, arrived: float) -> Document:
         if order.journal_id and order.journal_id != self._journal.id:
             raise Problem("journal_changed", 409, "This journal does not know what was begun before it.")
         entry = Entry(
@@ -159,7 +159,7 @@ class Operations:
             target=order.target,
             args=order.args,
             precondition=order.precondition,
-            deadline=clock.now() + order.deadline,
+            deadline=arrived + order.deadline,
         )
         self._journal.receive(entry, at_once=self._runner.begins_at_once(entry))
         faults.at("received")

@@ -26,7 +26,7 @@ Args = dict[str, Any]
 
 @dataclass(frozen=True)
 class Order:
-    """What somebody wants done. ``deadline`` in seconds from now; ``journal_id`` is "" when not known."""
+    """What somebody wants done. ``deadline`` in seconds from its arrival; ``journal_id`` may be ""."""
 
     verb: str
     target: Args
