@@ -2,7 +2,7 @@
 
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 
 from django.db import connection, transaction
 
@@ -21,5 +21,9 @@ def writing_turn() -> Iterator[None]:
         with transaction.atomic():
             yield
     else:
-        with _turn, transaction.atomic():
-            yield
+        with ExitStack() as turn:
+            turn.enter_context(_turn)
+            with transaction.atomic():
+                # What follows the commit, such as telling Redis, may take its time: others write meanwhile.
+                transaction.on_commit(turn.close)
+                yield
