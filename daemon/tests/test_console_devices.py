@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import threading
 from pathlib import Path
 from xml.etree import ElementTree as ET
 
 import pytest
 from hypervisors import RUNNING, domain_xml, fleet, running, uuid_of
 
-from virshmanagerd.driver import Driver, End
+from virshmanagerd.driver import Driver, End, SerialConsole, consoles
 from virshmanagerd.errors import (
     DriverError,
     NoSerialDevice,
@@ -85,3 +86,20 @@ def test_a_hypervisor_without_consoles(tmp_path: Path, kind: str) -> None:
     """The test driver's domains have devices, and nothing behind them."""
     element = domain("on", ("serial", "pty"), ("graphics", "vnc"))
     assert isinstance(refused(tmp_path, element, kind=kind), NotSupported)
+
+
+def test_guests_that_do_not_read_hold_up_nobody_elses_end() -> None:
+    """What is typed for such a guest keeps a thread."""
+    gate, told = threading.Event(), threading.Event()
+
+    class Stuck(Nobody):
+        def written(self) -> None:
+            gate.wait(20)
+
+    try:
+        for _ in range(40):
+            SerialConsole(Stuck(), lambda: True).type(b"x")
+        consoles.find_end(lambda: False, lambda _end: told.set())
+        assert told.wait(5)
+    finally:
+        gate.set()

@@ -51,6 +51,8 @@ IDLE: Final = 0
 HELD: Final = "another program on the host has this console, virsh console for example"
 
 _POOL = Pool(32)
+# Of their own: guests that do not read must not keep the consoles of others from being closed.
+_TYPING = Pool(32)
 
 
 class End(enum.Enum):
@@ -235,7 +237,7 @@ class SerialConsole:
             if self._typing:
                 return
             self._typing = True
-        _begin(self._type)
+        _TYPING.submit(self._type)
 
     def forget_untyped(self) -> None:
         """Send nothing more of what was to be typed."""

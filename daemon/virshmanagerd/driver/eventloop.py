@@ -83,8 +83,12 @@ class Timer:
     def fire(self) -> None:
         """Do the action, once."""
         action, self._action = self._action, None
-        if action is not None:
+        if action is None:
+            return
+        try:
             action()
+        except Exception:  # others are due at the same moment: one defect must not lose them
+            log.exception("a timer failed")
 
 
 LOOP = Loop()
