@@ -182,3 +182,17 @@ def test_a_deadline_counts_from_the_arrival(
         assert client.getresponse().status in {200, 202}
         until(lambda: other.request("GET", f"/v1/operations/{number}").json["state"] not in OPEN)
         assert other.request("GET", f"/v1/operations/{number}").json["state"] == "expired"
+
+
+def test_no_more_are_open_than_can_be_kept(server: Server, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The server sends it again; forcing off is always taken."""
+    monkeypatch.setattr("virshmanagerd.operations.MOST_OPEN", 2)
+    look = Held(monkeypatch, Driver, "facts")
+    first, second = server.put("start", "off"), server.put("suspend", "off")
+    refused = server.put("resume", "off")
+    assert (refused.status, refused.json["type"], refused.headers["Retry-After"]) == (503, "queue_full", "1")
+    assert server.put("start", "off", number=first.json["id"]).status == 202
+    off = server.put("destroy", "off")
+    look.open.set()
+    assert [server.verdict(answer)["state"] for answer in (first, second, off)] == ["done"] * 3
+    assert server.put("resume", "off").status == 202

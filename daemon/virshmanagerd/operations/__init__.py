@@ -31,6 +31,7 @@ __all__ = ["Document", "JournalUnwritable", "Operations"]
 logger = logging.getLogger(__name__)
 
 PRUNE_SECONDS: Final = 3600.0
+MOST_OPEN: Final = 1000
 FOREIGN: Final[Json] = {
     "type": "not_supported",
     "detail": "a younger version of the daemon took this operation; this one does not know the verb",
@@ -64,7 +65,7 @@ class Operations:
     def put(self, name: str, body: Mapping[str, Any], arrived: float) -> Document:
         """Accept an operation that `arrived` at a moment of `clock`, or find it again.
 
-        Raises Problem: 422 ``bad_operation`` or ``operation_differs``, 409 ``journal_changed``.
+        Raises Problem: 422 ``bad_operation`` or ``operation_differs``, 409 ``journal_changed``, 503 ``queue_full``.
         """
         operation_id = orders.canonical_id(name)
         if operation_id is None:
@@ -152,6 +153,8 @@ class Operations:
     def _accept(self, operation_id: str, order: orders.Order, arrived: float) -> Document:
         if order.journal_id and order.journal_id != self._journal.id:
             raise Problem("journal_changed", 409, "This journal does not know what was begun before it.")
+        if self._runner.open >= MOST_OPEN and not VERBS[order.verb].urgent:
+            raise Problem("queue_full", 503, "Too many operations are open.", {"Retry-After": "1"})
         entry = Entry(
             id=operation_id,
             fingerprint=order.fingerprint,

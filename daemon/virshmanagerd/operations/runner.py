@@ -49,6 +49,11 @@ class Runner:
         """An operation without a verdict."""
         return self._works.get(operation_id)
 
+    @property
+    def open(self) -> int:
+        """How many operations have no verdict."""
+        return len(self._works)
+
     def begins_at_once(self, entry: Entry) -> bool:
         """Whether nothing of ours is in its way."""
         work = Work.of(entry)
