@@ -24,6 +24,7 @@ HostsError
 Each but BadInput carries `problem`, a stable word of SENTENCES (or the daemon's own, of a ProblemAnswer).
 """
 
+from http import HTTPStatus
 from typing import Final
 
 from django.core.exceptions import ValidationError
@@ -246,4 +247,6 @@ class ProblemAnswer(AgentError):
         self.problem = problem
         self.status = status
         self.detail = detail
+        # A defect may show before or after what was asked is written down; all else is refused before.
+        self.may_have_arrived = status == HTTPStatus.INTERNAL_SERVER_ERROR
         super().__init__(sentence(problem, detail=detail) if problem in SENTENCES else detail or problem)
