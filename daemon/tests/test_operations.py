@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import uuid
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
+from unittest import mock
 from xml.etree import ElementTree as ET
 
 import libvirt
@@ -408,3 +410,15 @@ def test_a_reset_begins_a_new_journal(server: Server) -> None:
     list(commands.reset(daemon.config))
     daemon.poll()
     assert daemon.journal_id != before
+
+
+def test_a_reset_ends_what_could_be_heard_again(server: Server) -> None:
+    """Who owns the host next need not know what was done before."""
+    daemon = server.host.daemon
+    server.did("start", "off")
+    list(commands.reset(daemon.config))
+    daemon.poll()
+    pipe = mock.Mock(unsent=0)
+    daemon.outbox.subscribe(pipe, f"{daemon.outbox.epoch}:0", None)
+    (hello,) = [json.loads(call.args[0]) for call in pipe.send.call_args_list]
+    assert not hello["replayed"]

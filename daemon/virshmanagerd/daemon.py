@@ -181,6 +181,7 @@ class Daemon:
                 if self.identity.id != known:  # a reset: the journal is another one, too
                     self.operations.stop()
                     self.operations = self._new_operations()
+                    self.outbox.forget()
             else:
                 self._refresh(changed_by=0)
         finally:

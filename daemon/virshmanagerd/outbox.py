@@ -47,10 +47,14 @@ class Outbox:
         """Begin a new epoch: what was before it cannot be repeated."""
         with self._lock:
             self._epoch, self._seq = epoch, 0
-            self._kept.clear()
-            self._kept_bytes = 0
+            self._forget()
             self._publish("libvirt.up", {})
             self._publish("resync", {})
+
+    def forget(self) -> None:
+        """Repeat nothing of before."""
+        with self._lock:
+            self._forget()
 
     def publish(self, kind: str, /, *, only_in: str | None = None, **fields: object) -> None:
         """Tell all subscribers of an event, unless it belongs to an epoch that is over (``only_in``)."""
@@ -86,6 +90,10 @@ class Outbox:
         for pipe in list(self._subscribers):
             if not give(pipe, text):
                 del self._subscribers[pipe]
+
+    def _forget(self) -> None:
+        self._kept.clear()
+        self._kept_bytes = 0
 
     def _keep(self, text: str) -> None:
         self._kept.append(text)

@@ -65,7 +65,8 @@ class Operations:
     def put(self, name: str, body: Mapping[str, Any], arrived: float) -> Document:
         """Accept an operation that `arrived` at a moment of `clock`, or find it again.
 
-        Raises Problem: 422 ``bad_operation`` or ``operation_differs``, 409 ``journal_changed``, 503 ``queue_full``.
+        Raises Problem: 422 ``bad_operation`` or ``operation_differs``, 409 ``journal_changed``,
+        503 ``queue_full``.
         """
         operation_id = orders.canonical_id(name)
         if operation_id is None:
