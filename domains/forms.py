@@ -10,7 +10,7 @@ from django.utils.translation import gettext_lazy as _
 
 from .choices import LONGEST_DESCRIPTION, LONGEST_TAG, LONGEST_TITLE, LONGEST_XML, MOST_TAGS
 from .models import Domain
-from .services import LONGEST_STAGGER
+from .services import LONGEST_STAGGER, one_line, paragraphs
 
 ORDERS = [
     ("given", _("as they are listed")),
@@ -23,7 +23,7 @@ ORDERS = [
 class MetadataForm(forms.Form):
     """The texts of a domain, in the metadata of its libvirt."""
 
-    title = forms.CharField(label=_("Title"), max_length=LONGEST_TITLE, required=False)
+    title = forms.CharField(label=_("Title"), max_length=LONGEST_TITLE, required=False, validators=[one_line])
     description = forms.CharField(
         label=_("Description"),
         max_length=LONGEST_DESCRIPTION,
@@ -52,10 +52,14 @@ class MetadataForm(forms.Form):
             raise ValidationError(_("At most %(most)s tags."), params={"most": MOST_TAGS})
         if any(len(tag) > LONGEST_TAG for tag in tags):
             raise ValidationError(_("A tag has at most %(most)s characters."), params={"most": LONGEST_TAG})
+        for tag in tags:
+            one_line(tag)
         return tags
 
     def clean_description(self) -> str:
-        return str(self.cleaned_data["description"]).replace("\r\n", "\n")
+        description = str(self.cleaned_data["description"]).replace("\r\n", "\n")
+        paragraphs(description)
+        return description
 
     def changes(self) -> dict[str, Any]:
         """The fields that differ from what is known; the others are left alone on the host."""

@@ -6,7 +6,6 @@ from django.utils.translation import gettext_lazy as _
 from rest_framework import serializers
 
 from hosts.models import Host
-from hosts.untrusted import clean, clean_paragraphs
 
 from . import services
 from .choices import (
@@ -126,28 +125,17 @@ class AutostartSerializer(serializers.Serializer[dict[str, Any]]):
     enabled = serializers.BooleanField()
 
 
-def one_line(text: str) -> None:
-    """Refuse what is no plain line of text: XML cannot hold it, or it would mislead who reads it."""
-    if clean(text, len(text)) != text:
-        raise serializers.ValidationError(_("Control characters are not allowed."))
-
-
-def paragraphs(text: str) -> None:
-    if clean_paragraphs(text, len(text)) != text:
-        raise serializers.ValidationError(_("Control characters are not allowed."))
-
-
 class MetadataSerializer(serializers.Serializer[dict[str, Any]]):
     """What a person says about a domain. What is left out stays."""
 
     title = serializers.CharField(
-        max_length=LONGEST_TITLE, allow_blank=True, required=False, validators=[one_line]
+        max_length=LONGEST_TITLE, allow_blank=True, required=False, validators=[services.one_line]
     )
     description = serializers.CharField(
-        max_length=LONGEST_DESCRIPTION, allow_blank=True, required=False, validators=[paragraphs]
+        max_length=LONGEST_DESCRIPTION, allow_blank=True, required=False, validators=[services.paragraphs]
     )
     tags = serializers.ListField(
-        child=serializers.CharField(max_length=LONGEST_TAG, validators=[one_line]),
+        child=serializers.CharField(max_length=LONGEST_TAG, validators=[services.one_line]),
         max_length=MOST_TAGS,
         required=False,
     )

@@ -17,6 +17,7 @@ from django_htmx.http import trigger_client_event
 from access.requests import PageRequest
 from hosts.errors import HostsError
 from hosts.models import Operation
+from hosts.untrusted import clean
 
 from .. import services
 from ..errors import DomainError
@@ -28,6 +29,8 @@ from .rows import shown
 from .table import SECTION, draw_row
 
 CONFLICT = 409
+# A UUID has 36 characters.
+LONGEST_KEY = 64
 
 
 @require_safe
@@ -52,10 +55,15 @@ def verb(request: PageRequest, pk: int, name: str) -> HttpResponse:
         return render(request, "domains/verb.html", SECTION | context)
     args = {"enabled": request.POST.get("enabled") == "true"} if name == "autostart" else None
     try:
-        operation = services.act(found, name, args=args, actor=request.user, key=request.POST.get("key", ""))
+        operation = services.act(found, name, args=args, actor=request.user, key=key_of(request))
     except (DomainError, HostsError) as error:
         return _refused(request, found, told, error)
     return _accepted(request, found, told, operation)
+
+
+def key_of(request: PageRequest) -> str:
+    """The key of the form that is sent: the same form is one operation, however often it is sent."""
+    return clean(request.POST.get("key", ""), LONGEST_KEY)
 
 
 def _accepted(request: PageRequest, found: Domain, told: Verb, operation: Operation) -> HttpResponse:

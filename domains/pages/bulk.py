@@ -19,7 +19,7 @@ from .. import services
 from ..errors import DomainError
 from ..forms import BulkForm
 from ..verbs import VERBS, Verb
-from .acting import CONFLICT, say
+from .acting import CONFLICT, key_of, say
 from .table import SECTION
 
 # What a page of the table can select at most, with some room.
@@ -42,7 +42,7 @@ def bulk(request: PageRequest) -> HttpResponse:
                 verb=verb.name,
                 selector={"ids": keys},
                 actor=request.user,
-                key=request.POST.get("key", ""),
+                key=key_of(request),
                 **form.cleaned_data,
             )
         except (DomainError, HostsError) as error:

@@ -10,6 +10,7 @@ from .rolling import roll_up
 from .sampling import last_counters, look, record_stats, stats_period
 from .selecting import LONGEST_STAGGER, MOST_DOMAINS, ORDERS, Plan, Selector, bulk, plan
 from .sparklines import sparklines
+from .texts import one_line, paragraphs
 
 __all__ = [
     "LONGEST_STAGGER",
@@ -36,6 +37,8 @@ __all__ = [
     "measured",
     "mirror",
     "offer_console",
+    "one_line",
+    "paragraphs",
     "plan",
     "record_stats",
     "refresh_details",

@@ -195,6 +195,27 @@ def test_a_tag_that_is_too_long_is_refused_at_its_field(browser: Client) -> None
     assert not Operation.objects.exists()
 
 
+@pytest.mark.parametrize(
+    ("field", "value"), [("title", "a\x1bb"), ("description", "\u202e"), ("tags", "\x07")]
+)
+def test_control_characters_are_refused_as_by_the_api(browser: Client, field: str, value: str) -> None:
+    guest = domain()
+    answer = browser.post(f"/domains/{guest.pk}/edit/", {field: f"x{value}x"})
+    assert answer.status_code == 422
+    assert "Control characters are not allowed." in answer.content.decode()
+    assert not Operation.objects.exists()
+
+
+@pytest.mark.parametrize("key", ["k" * 300, "a\0b"])
+def test_a_key_that_no_form_of_ours_has_breaks_nothing(browser: Client, key: str) -> None:
+    guest = domain(state="running")
+    browser.post(f"/domains/{guest.pk}/verbs/destroy/", {"key": key})
+    fields = {"verb": "reboot", "ids": guest.pk, "order": "given", "stagger": 0, "key": f"b{key}"}
+    browser.post("/domains/bulk/", fields)
+    keys = Operation.objects.filter(parent=None).values_list("idempotency_key", flat=True)
+    assert set(keys) == {one.replace("\0", "")[:64] for one in (key, f"b{key}")}
+
+
 class TestBulk:
     """Many at once."""
 
