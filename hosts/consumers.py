@@ -110,7 +110,7 @@ class LiveConsumer(AsyncJsonWebsocketConsumer):
         """Notice what was lost. Of two processes that publish at once one may overtake: that is no loss."""
         last = self.heard.setdefault(group, sequence - 1)
         if sequence <= last and (group, sequence) not in self.missing:
-            # Redis was emptied and counts anew: what is known of its numbers says nothing any more.
+            # Redis was emptied, or forgot a silent group: what is known of its numbers says nothing any more.
             last = sequence
             self.heard = {}
             self.told.clear()

@@ -37,8 +37,10 @@ FLEET = "fleet"
 CRAWLS = "crawls"
 OPERATIONS = "operations"
 GROUPS = (FLEET, CRAWLS, OPERATIONS)
-SEQUENCE_KEY = "virshmanager:live:sequence"
-NEWS = "news"  # its field for all that is told; no group has that name
+NEWS_KEY = "virshmanager:live:news"
+# One number for each group, which is forgotten when nothing was told to it for so long: domains come and go.
+SEQUENCE_KEY = "virshmanager:live:sequence:{}"
+SEQUENCE_SECONDS = 86400
 _layers = cast("dict[str, Any]", settings.CHANNEL_LAYERS)
 PREFIX: str = _layers["default"]["CONFIG"]["prefix"]
 
@@ -84,13 +86,14 @@ def _send(news: Collection[News]) -> None:
     layer = cast("RedisPubSubChannelLayer", get_channel_layer())
     try:
         with get_redis_connection().pipeline(transaction=False) as pipeline:
-            pipeline.hincrby(SEQUENCE_KEY, NEWS, len(groups_of))
+            pipeline.incrby(NEWS_KEY, len(groups_of))
             told = [(what, group) for what, groups in groups_of.items() for group in groups]
             for _what, group in told:
-                pipeline.hincrby(SEQUENCE_KEY, group, 1)
-            last, *sequences = pipeline.execute()
+                pipeline.incr(SEQUENCE_KEY.format(group))
+                pipeline.expire(SEQUENCE_KEY.format(group), SEQUENCE_SECONDS)
+            last, *answers = pipeline.execute()
             numbers = {what: last - place for place, what in enumerate(groups_of)}
-            for (what, group), sequence in zip(told, sequences, strict=True):
+            for (what, group), sequence in zip(told, answers[::2], strict=True):
                 message = _message(what, numbers[what], group, sequence)
                 # What the layer's own `group_send` does, one message and one round trip at a time.
                 pipeline.publish(f"{PREFIX}__group__{group}", layer.serialize(message))

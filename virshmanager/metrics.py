@@ -32,7 +32,7 @@ from access.permissions import IsAdministrator
 from discovery.choices import CrawlState
 from discovery.models import Crawl
 from hosts.choices import OperationState, Status
-from hosts.live import SEQUENCE_KEY
+from hosts.live import NEWS_KEY
 from hosts.models import Host, Operation
 
 from . import exposition
@@ -114,10 +114,10 @@ class RedisCollector(Collector):
         up, events, memory = 0, 0, None
         try:
             with get_redis_connection().pipeline(transaction=False) as pipeline:
-                pipeline.hvals(SEQUENCE_KEY)
+                pipeline.get(NEWS_KEY)
                 pipeline.info("memory")
-                sequences, told = pipeline.execute()
-            up, events, memory = 1, sum(map(int, sequences)), told["used_memory"]
+                news, told = pipeline.execute()
+            up, events, memory = 1, int(news or 0), told["used_memory"]
         except (RedisError, OSError):
             pass  # that is the answer
         yield GaugeMetricFamily("virshmanager_redis_up", "Whether Redis answers.", value=up)
@@ -125,7 +125,9 @@ class RedisCollector(Collector):
             yield GaugeMetricFamily(
                 "virshmanager_redis_memory_bytes", "Memory of Redis, most of it the rings.", value=memory
             )
-            yield CounterMetricFamily("virshmanager_live_events", "Live events told to groups.", value=events)
+            yield CounterMetricFamily(
+                "virshmanager_live_events", "Live events told to browsers.", value=events
+            )
 
 
 registry = CollectorRegistry()

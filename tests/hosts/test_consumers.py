@@ -218,3 +218,10 @@ async def test_a_redis_that_was_emptied_silences_nothing(
     assert [(await communicator.told())["type"] for _ in range(2)] == ["host.changed", "resync"]
     assert await communicator.silent()
     await communicator.disconnect()
+
+
+def test_what_is_counted_for_one_object_is_forgotten_in_time(redis_server: Redis) -> None:
+    live.publish("domain.changed", 77, "domain.77")
+    kept = [key for key in redis_server.scan_iter("*domain.77*") if redis_server.ttl(key) < 0]
+    assert kept == []
+    assert list(redis_server.scan_iter("*domain.77*"))
