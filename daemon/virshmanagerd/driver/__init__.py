@@ -6,7 +6,7 @@ one event loop and one pool of threads.
 
 The modules: `eventloop` and `pool` (of the process), `calls` (deadlines),
 `session`, `link` and `lines` (the connections), `bulk`, `single`, `facts` and
-`screen` (answers), `writing` (changes), `consoles`.
+`screen` (answers), `writing` (changes), `consoles` and `serial`.
 """
 
 from __future__ import annotations
@@ -31,13 +31,14 @@ from virshmanagerd.driver.answers import (
     Sample,
 )
 from virshmanagerd.driver.calls import CallLost, Calls, Limits, exit_process
-from virshmanagerd.driver.consoles import End, Listener, SerialConsole
+from virshmanagerd.driver.consoles import End
 from virshmanagerd.driver.eventloop import LOOP, Timer
 from virshmanagerd.driver.events import Events, Publisher
 from virshmanagerd.driver.facts import Facts
 from virshmanagerd.driver.lines import Line, Lines
 from virshmanagerd.driver.link import Link
 from virshmanagerd.driver.pool import Pool
+from virshmanagerd.driver.serial import Listener, SerialConsole
 from virshmanagerd.driver.session import Session
 from virshmanagerd.driver.single import Which
 from virshmanagerd.errors import DriverError, LibvirtDown, NoSuchDomain, from_code
