@@ -35,7 +35,6 @@ OWN_CODES: Final = range(4000, 5000)
 TICKET_SECONDS: Final = 5.0
 FAREWELL_SECONDS: Final = 1.0
 CHECK_SECONDS: Final = 1.0
-MAX_FRAME: Final = 64 * 1024
 # Of a browser that acknowledges what it has drawn, so much may be under way.
 WINDOW: Final = 512 * 1024
 

@@ -6,6 +6,6 @@ are down. Sessions and breakers belong to a process. All errors are of the tree 
 whether to try again.
 """
 
-from .calls import Agent, agent_of, hang_up
+from .calls import MOST_ACKNOWLEDGED, Agent, agent_of, hang_up
 
-__all__ = ["Agent", "agent_of", "hang_up"]
+__all__ = ["MOST_ACKNOWLEDGED", "Agent", "agent_of", "hang_up"]

@@ -5,19 +5,18 @@ from typing import Final
 
 from django.utils import timezone
 
-from ...agent import agent_of
+from ...agent import MOST_ACKNOWLEDGED, agent_of
 from ...errors import AgentError, GivenUp, ProblemAnswer
 from ...models import Host, Operation
 from .moves import NEVER
 
-ACKNOWLEDGED_AT_ONCE: Final = 500
 ACKNOWLEDGE_PAUSE: Final = timedelta(seconds=60)
 
 
 def acknowledge(host: Host) -> None:
     """Tell the daemon which of its verdicts are stored here, so that it may forget them."""
     rows = Operation.objects.ended().filter(host=host, due_at__lte=timezone.now())
-    while ids := list(rows.values_list("pk", flat=True)[:ACKNOWLEDGED_AT_ONCE]):
+    while ids := list(rows.values_list("pk", flat=True)[:MOST_ACKNOWLEDGED]):
         batch = Operation.objects.filter(pk__in=ids)
         try:
             agent_of(host, insist=True).acknowledge(ids)
