@@ -171,8 +171,8 @@ def test_a_row_is_reached_and_told_by_the_keyboard(crawled: Site) -> None:
 
 
 def test_the_page_of_a_domain_follows_what_it_is_told(crawled: Site) -> None:
-    with table(crawled, "?state=shutoff") as page:
-        page.locator("#domains a.name").first.click()
+    with table(crawled) as page:
+        row_of(page, "shutoff").locator("a.name").click()
         expect(page.locator("#live-badge")).to_have_text("Live")
         keep(page)
         page.locator("#domain-verbs").get_by_role("button", name="Start").click()
