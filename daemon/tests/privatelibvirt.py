@@ -64,6 +64,7 @@ class Libvirtd:
         self.socket = home / "run/libvirt/libvirt-sock"
         self.uri = f"qemu+unix:///system?socket={self.socket}"
         self._process: subprocess.Popen[bytes] | None = None
+        self._namespace: str | None = None
 
     def start(self) -> None:
         mounts = " && ".join(f"mount --bind '{own}' {folder}" for folder, own in self._mounts.items())
@@ -77,13 +78,15 @@ class Libvirtd:
 
     def send(self, number: signal.Signals) -> None:
         assert self._process is not None
+        # One that this ends cannot be asked any more where its guests are.
+        self._namespace = mounts_of(self._process.pid)
         self._process.send_signal(number)
 
     def kill(self) -> None:
         """End libvirtd without warning, and with it whatever it has started."""
         if self._process is None:
             return
-        namespace = mounts_of(self._process.pid)
+        namespace = mounts_of(self._process.pid) or self._namespace
         self._process.kill()
         self._process.wait()
         self._process = None
