@@ -6,17 +6,24 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from playwright.sync_api import Page, expect
+from playwright.sync_api import Page, Playwright, expect, sync_playwright
 
 from .site import CHROMIUM, HYPERVISORS, NETWORK, PASSWORD, Site, serving
 
 
 @pytest.fixture(scope="package")
-def fresh(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
-    """A server nobody has set up."""
+def play() -> Iterator[Playwright]:
+    """One for all browsers: a thread may have no second."""
     if not Path(CHROMIUM).exists():
         (pytest.fail if os.environ.get("CI") else pytest.skip)(f"{CHROMIUM} is not installed")
-    with serving(tmp_path_factory.mktemp("site")) as site:
+    with sync_playwright() as playwright:
+        yield playwright
+
+
+@pytest.fixture(scope="package")
+def fresh(tmp_path_factory: pytest.TempPathFactory, play: Playwright) -> Iterator[Site]:
+    """A server nobody has set up."""
+    with serving(tmp_path_factory.mktemp("site"), play) as site:
         yield site
 
 

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from playwright.sync_api import Browser, BrowserContext, Page, sync_playwright
+from playwright.sync_api import Browser, BrowserContext, Page, Playwright
 
 from tests.simulator.playing import Simulation, simulation
 from tests.virshmanager.serving import ROOT, environment, free_port, running
@@ -70,16 +70,16 @@ def join_file(home: Path, folder: Path, variables: dict[str, str]) -> Path:
 
 
 @contextmanager
-def serving(folder: Path) -> Iterator[Site]:
+def serving(folder: Path, play: Playwright) -> Iterator[Site]:
     """Start everything; nothing has been looked at or set up yet."""
     home = folder / "home"
     variables = {"VIRSHMANAGER_PORT": str(free_port())}
     size = ("--hosts", str(HYPERVISORS), "--foreign", str(FOREIGN), "--domains", "10")
-    with running(home, **variables) as (_, said), sync_playwright() as playwright:
+    with running(home, **variables) as (_, said):
         link = re.search(r"http://\S+/setup/\S+", "\n".join(said))
         assert link, said
         join = join_file(home, folder, variables)
-        chromium = playwright.chromium.launch(executable_path=CHROMIUM, args=FLAGS)
+        chromium = play.chromium.launch(executable_path=CHROMIUM, args=FLAGS)
         with (
             simulation(folder / "hosts", *size, "--join-file", str(join), network=NETWORK) as network,
             chromium,

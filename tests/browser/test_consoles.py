@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 from axe_playwright_python.sync_playwright import Axe
-from playwright.sync_api import Browser, BrowserContext, Locator, Page, expect, sync_playwright
+from playwright.sync_api import Browser, BrowserContext, Locator, Page, Playwright, expect
 
 from tests.lab.laboratory import BLOCK, Lab
 from tests.lab.machine import wait_for
@@ -61,9 +61,9 @@ class Site:
 
 
 @pytest.fixture(scope="module")
-def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
+def site(tmp_path_factory: pytest.TempPathFactory, play: Playwright) -> Iterator[Site]:
     require("lab")
-    with Lab(count=1) as lab, Server(lab.server) as server, sync_playwright() as play:
+    with Lab(count=1) as lab, Server(lab.server) as server:
         lab.start_daemons()
         server.serve()
         server.add_range(BLOCK)

@@ -231,7 +231,7 @@ async def test_what_is_not_taken_holds_the_host_back(play: Play) -> None:
             while before != sent:  # until the flood stands still
                 before = sent
                 await asyncio.sleep(0.3)
-            assert sent < 200
+            assert sent < 500  # the kernel's buffers take 10 MB and more
 
 
 async def test_it_works(play: Play) -> None:

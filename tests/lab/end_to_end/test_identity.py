@@ -157,6 +157,7 @@ class TestRetired:
         assert server.ask("POST", f"{path}/retire/")["trust"] == "retired"
         with watched(site.server) as frames:
             server.crawl(BLOCK, "probe")
+            server.ask("POST", f"hosts/{server.host('hv1')['id']}/probe/")
             assert frames.sent_to("10.78.9.30") == 0
             assert frames.sent_to("10.78.9.11") > 0
         server.crawl(BLOCK)
