@@ -9,8 +9,8 @@ from .site import Site
 
 pytestmark = pytest.mark.browser
 
-# Ten minutes of a domain at half of its two CPUs, told as the watcher does. Its host is never dialled: no more
-# is measured of it.
+# Ten minutes of a domain at half of its two CPUs, told as the watcher does. Its host is never dialled:
+# nothing else is measured of it.
 MEASURE = """
 import time, uuid
 from django.utils import timezone
