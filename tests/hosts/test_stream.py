@@ -10,6 +10,7 @@ from typing import Any
 from uuid import uuid4
 
 import pytest
+from channels.db import database_sync_to_async
 from websockets.asyncio.server import ServerConnection
 
 from hosts.agent import stream as gate
@@ -178,14 +179,14 @@ async def raw(stream: ServerConnection, head: bytes, payload: bytes = b"") -> No
 )
 async def test_frames_that_break_the_protocol_end_the_stream(play: Play, head: bytes) -> None:
     with play(lambda stream: raw(stream, head)) as daemon:
-        async with await open_events(await asyncio.to_thread(daemon.host)) as stream:
+        async with await open_events(await database_sync_to_async(daemon.host)()) as stream:
             with pytest.raises(ProtocolError):
                 await stream.receive()
 
 
 async def test_the_end_tells_its_code(play: Play) -> None:
     with play(lambda stream: stream.close(4409, "busy")) as daemon:
-        async with await open_console(await asyncio.to_thread(daemon.host), uuid4(), "vnc") as stream:
+        async with await open_console(await database_sync_to_async(daemon.host)(), uuid4(), "vnc") as stream:
             with pytest.raises(StreamEnded) as caught:
                 await stream.receive()
             assert (caught.value.code, caught.value.detail) == (4409, "busy")
@@ -200,7 +201,7 @@ async def test_a_peer_that_died_without_a_word_is_noticed(play: Play) -> None:
         await asyncio.sleep(30)
 
     with play(play_dead) as daemon:
-        async with await open_events(await asyncio.to_thread(daemon.host)) as stream:
+        async with await open_events(await database_sync_to_async(daemon.host)()) as stream:
             with pytest.raises(TimedOut):
                 await stream.receive()
 
@@ -208,7 +209,7 @@ async def test_a_peer_that_died_without_a_word_is_noticed(play: Play) -> None:
 @pytest.mark.usefixtures("hasty")
 async def test_a_pong_is_a_sign_of_life(play: Play) -> None:
     with play(lambda stream: stream.wait_closed()) as daemon:
-        async with await open_events(await asyncio.to_thread(daemon.host)) as stream:
+        async with await open_events(await database_sync_to_async(daemon.host)()) as stream:
             first = stream.heard_at
             async with asyncio.timeout(5):
                 while stream.heard_at == first:
@@ -225,7 +226,9 @@ async def test_what_is_not_taken_holds_the_host_back(play: Play) -> None:
             sent += 1
 
     with play(flood) as daemon:
-        async with await open_console(await asyncio.to_thread(daemon.host), uuid4(), "serial") as stream:
+        async with await open_console(
+            await database_sync_to_async(daemon.host)(), uuid4(), "serial"
+        ) as stream:
             await stream.receive()
             before = -1
             while before != sent:  # until the flood stands still
@@ -244,7 +247,7 @@ async def test_it_works(play: Play) -> None:
             await stream.send(message)
 
     with play(echo) as daemon:
-        host = await asyncio.to_thread(daemon.host)
+        host = await database_sync_to_async(daemon.host)()
         async with await open_console(host, domain := uuid4(), "serial", "take") as stream:
             for message in ("hello", b"\x00\xff"):
                 await stream.send(message)
