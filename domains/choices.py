@@ -6,10 +6,10 @@ from typing import Final
 from django.db.models import TextChoices
 from django.utils.translation import gettext_lazy as _
 
-# What a person may say about a domain, in its libvirt's metadata.
+# What a person may say about a domain, in its libvirt's metadata: as much as a daemon takes and tells.
 LONGEST_TITLE = 255
-LONGEST_DESCRIPTION = 8000
-MOST_TAGS, LONGEST_TAG = 32, 64
+LONGEST_DESCRIPTION = 8192
+MOST_TAGS, LONGEST_TAG = 64, 64
 LONGEST_XML = 512 * 1024
 
 

@@ -6,9 +6,7 @@ fast enough for the listings of a thousand hosts. Unknown fields are ignored: a 
 
 from .domains import (
     DOMAIN_STATES,
-    MAX_DEVICES,
     MAX_DOMAINS,
-    MAX_TAGS,
     Console,
     Disk,
     DomainDetails,
@@ -24,10 +22,8 @@ from .operations import VERDICTS, OperationDocument, Problem, operation_document
 
 __all__ = [
     "DOMAIN_STATES",
-    "MAX_DEVICES",
     "MAX_DOMAINS",
     "MAX_HOST_MEMORY",
-    "MAX_TAGS",
     "VERDICTS",
     "Console",
     "Disk",

@@ -17,8 +17,10 @@ from ..untrusted import (
 )
 
 MAX_DOMAINS: Final = 10_000
-MAX_TAGS: Final = 50
+# More than a daemon tells: one that counts differently must not lose its whole listing by one domain.
+MAX_TAGS: Final = 256
 MAX_DEVICES: Final = 512
+MAX_BOOT: Final = 2048
 DOMAIN_STATES: Final = frozenset(
     {"running", "blocked", "paused", "shutdown", "shutoff", "crashed", "pmsuspended", "unknown"}
 )
@@ -154,7 +156,7 @@ def domain_details(value: object) -> DomainDetails:
         interfaces=a_list(data, "interfaces", MAX_DEVICES, _interface),
         graphics=a_list(data, "graphics", MAX_DEVICES, _graphics),
         consoles=a_list(data, "consoles", MAX_DEVICES, _console),
-        boot=a_list(data, "boot", 32, text_item),
+        boot=a_list(data, "boot", MAX_BOOT, text_item),
         machine=a_text(data, "machine", 64),
         arch=a_text(data, "arch", 64),
         xml_hash=a_text(data, "xml_hash", 64),

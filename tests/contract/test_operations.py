@@ -8,6 +8,7 @@ import pytest
 from rest_framework.test import APIClient
 
 from domains.models import Domain
+from domains.tasks import refresh_details
 from hosts import services
 from hosts.choices import OperationState
 from hosts.models import Host, Operation
@@ -144,6 +145,28 @@ def test_a_definition_is_a_domain(api: APIClient, domain: Domain) -> None:
     services.refresh(Host.objects.get())
     new = Domain.objects.get(name="new")
     assert (str(new.uuid), new.state) == (made["uuid"], "shutoff")
+
+
+def test_a_domain_that_has_much_of_everything_does_not_hide_its_host(api: APIClient, domain: Domain) -> None:
+    tags = "".join(f"<t:tag>tag-{number}</t:tag>" for number in range(70))
+    disks = "".join(
+        f"<disk type='file'><source file='/{number}'/><target dev='vd{chr(97 + number // 26)}"
+        f"{chr(97 + number % 26)}' bus='virtio'/><boot order='{number + 1}'/></disk>"
+        for number in range(40)
+    )
+    xml = (
+        "<domain type='test'><name>much</name><memory>1024</memory><os><type>hvm</type></os>"
+        f"<metadata><t:tags xmlns:t='urn:virshmanager:domain:1'>{tags}</t:tags></metadata>"
+        f"<devices>{disks}</devices></domain>"
+    )
+    answer = api.post(f"/api/hosts/{domain.host.pk}/domains/", {"xml": xml}, format="json", headers=WAIT)
+    assert answer.json()["state"] == "succeeded", answer.json()
+    assert services.refresh(Host.objects.get()).problem == ""
+    much = Domain.objects.get(name="much")
+    assert len(much.tags) == 64
+    refresh_details(much.pk)
+    much.refresh_from_db()
+    assert len(much.details["boot"]) == 40
 
 
 def test_many_domains_are_told_at_once(api: APIClient, domain: Domain) -> None:

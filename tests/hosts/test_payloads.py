@@ -81,7 +81,7 @@ def test_a_host_that_says_nonsense_is_refused(change: dict[str, Any]) -> None:
         {"persistent": 1},
         {"metadata": []},
         {"metadata": {"tags": "web"}},
-        {"metadata": {"tags": ["t"] * 51}},
+        {"metadata": {"tags": ["t"] * 257}},
         {"metadata": {"tags": [1]}},
         {"metadata": {"description": 1}},
     ],
