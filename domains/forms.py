@@ -63,7 +63,9 @@ class MetadataForm(forms.Form):
 
     def changes(self) -> dict[str, Any]:
         """The fields that differ from what is known; the others are left alone on the host."""
-        return {name: value for name, value in self.cleaned_data.items() if value != self.known[name]}
+        # By what was typed, too: a tag with a comma in it is two when it is read again.
+        typed = [(name, self.cleaned_data[name]) for name in self.changed_data]
+        return {name: value for name, value in typed if value != self.known[name]}
 
 
 class BulkForm(forms.Form):

@@ -187,6 +187,12 @@ def test_only_the_texts_that_were_changed_are_sent(browser: Client) -> None:
     assert Operation.objects.first().args == {"tags": ["web", "db"]}  # type: ignore[union-attr]
 
 
+def test_a_tag_that_a_form_cannot_hold_stays_as_it_is(browser: Client) -> None:
+    guest = domain(tags=["db", "web, old"])
+    browser.post(f"/domains/{guest.pk}/edit/", {"title": "new", "tags": "db, web, old"})
+    assert Operation.objects.get().args == {"title": "new"}
+
+
 def test_a_tag_that_is_too_long_is_refused_at_its_field(browser: Client) -> None:
     guest = domain()
     answer = browser.post(f"/domains/{guest.pk}/edit/", {"tags": "x" * 65})
