@@ -155,7 +155,9 @@ class DefineView(APIView):
         host = get_object_or_404(Host, pk=pk)
         asked = DefinitionSerializer(data=request.data)
         asked.is_valid(raise_exception=True)
-        operation = services.define(host, xml=asked.validated_data["xml"], **asked_by(request))
+        precondition = dict(asked.validated_data)
+        xml = precondition.pop("xml")
+        operation = services.define(host, xml=xml, precondition=precondition, **asked_by(request))
         return answered(request, operation)
 
 

@@ -101,9 +101,10 @@ class DomainDetailSerializer(DomainSerializer):
     disks = DiskSerializer(many=True, source="details.disks", default=list, read_only=True)
     interfaces = InterfaceSerializer(many=True, source="details.interfaces", default=list, read_only=True)
     graphics = GraphicsSerializer(many=True, source="details.graphics", default=list, read_only=True)
+    xml_hash = serializers.CharField(source="details.xml_hash", default="", read_only=True)
 
     class Meta(DomainSerializer.Meta):
-        fields = [*DomainSerializer.Meta.fields, "disks", "interfaces", "graphics", "details_at"]
+        fields = [*DomainSerializer.Meta.fields, "disks", "interfaces", "graphics", "xml_hash", "details_at"]
         read_only_fields = fields
 
 
@@ -153,6 +154,12 @@ class DefinitionSerializer(serializers.Serializer[dict[str, Any]]):
     """A domain as libvirt describes it; its daemon judges it."""
 
     xml = serializers.CharField(max_length=LONGEST_XML)
+    xml_hash = serializers.RegexField(
+        "^[0-9a-f]{64}$",
+        required=False,
+        allow_null=True,
+        help_text="Of the definition that its writer has read; null: there must be none. Else it is refused.",
+    )
 
 
 class SelectorSerializer(serializers.Serializer[dict[str, Any]]):

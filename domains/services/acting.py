@@ -62,15 +62,26 @@ def act(
     )
 
 
-def define(host: Host, *, xml: str, actor: User, key: str = "", here: bool = False) -> Operation:
+def define(
+    host: Host,
+    *,
+    xml: str,
+    precondition: dict[str, Any] | None = None,
+    actor: User,
+    key: str = "",
+    here: bool = False,
+) -> Operation:
     """Accept the definition of a domain on a host. Its daemon judges the XML.
+
+    `precondition` is `{"xml_hash"}` of the definition that its writer has read, None of a domain that must
+    not exist; the daemon refuses another one. Without it, what is there is replaced.
 
     Raises:
         HostNotOwned: when the host is not asked.
         KeyReused: when the key was used for something else.
     """
     args = {"xml": xml}
-    fingerprint = fingerprint_of("define", [host.pk, args])
+    fingerprint = fingerprint_of("define", [host.pk, args, precondition])
     first = replayed(actor, key, fingerprint)
     if first is not None:
         return first
@@ -84,6 +95,7 @@ def define(host: Host, *, xml: str, actor: User, key: str = "", here: bool = Fal
         target_name=str(host),
         verb="define",
         args=args,
+        precondition=precondition,
         deadline=DEFINE_DEADLINE,
         actor=actor,
         key=key,

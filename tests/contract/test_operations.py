@@ -147,6 +147,28 @@ def test_a_definition_is_a_domain(api: APIClient, domain: Domain) -> None:
     assert (str(new.uuid), new.state) == (made["uuid"], "shutoff")
 
 
+def test_a_definition_that_somebody_else_has_changed_is_kept(api: APIClient, domain: Domain) -> None:
+    xml = "<domain type='test'><name>new</name>{}<memory>1024</memory><os><type>hvm</type></os></domain>"
+    url = f"/api/hosts/{domain.host.pk}/domains/"
+
+    def define(uuid: str, xml_hash: str | None) -> Any:
+        body = {"xml": xml.format(uuid), "xml_hash": xml_hash}
+        return api.post(url, body, format="json", headers=WAIT).json()
+
+    made = define("", None)
+    assert made["state"] == "succeeded", made
+    services.refresh(Host.objects.get())
+    new = Domain.objects.get(name="new")
+    refresh_details(new.pk)
+    known = api.get(f"/api/domains/{new.pk}/").json()["xml_hash"]
+    assert known == made["result"]["xml_hash"]
+    uuid = f"<uuid>{new.uuid}</uuid>"
+    for stale in (None, "0" * 64):
+        refused = define(uuid, stale)
+        assert (refused["state"], refused["problem"]["type"]) == ("failed", "xml_changed")
+    assert define(uuid, known)["state"] == "succeeded"
+
+
 def test_a_domain_that_has_much_of_everything_does_not_hide_its_host(api: APIClient, domain: Domain) -> None:
     tags = "".join(f"<t:tag>tag-{number}</t:tag>" for number in range(70))
     disks = "".join(

@@ -84,7 +84,7 @@ def test_one_domain_shows_more_than_its_row(api: APIClient) -> None:
     }
     row.save()
     shown = api.get(f"/api/domains/{row.pk}/").json()
-    assert set(shown) >= FIELDS | {"disks", "interfaces", "graphics", "details_at"}
+    assert set(shown) >= FIELDS | {"disks", "interfaces", "graphics", "xml_hash", "details_at"}
     assert shown["disks"] == [disk]
     assert shown["interfaces"] == []
 

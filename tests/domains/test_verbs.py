@@ -120,7 +120,16 @@ def test_arguments_that_cannot_be_are_400(
     assert not Operation.objects.exists()
 
 
-@pytest.mark.parametrize("body", [{}, {"xml": ""}, {"xml": "x" * (512 * 1024 + 1)}, {"xml": 5.5, "x": 1}])
+@pytest.mark.parametrize(
+    "body",
+    [
+        {},
+        {"xml": ""},
+        {"xml": "x" * (512 * 1024 + 1)},
+        {"xml": "<domain/>", "xml_hash": "A" * 64},
+        {"xml": 5.5, "x": 1},
+    ],
+)
 def test_a_definition_that_cannot_be_is_400(api: APIClient, body: dict[str, object]) -> None:
     answer = api.post(f"/api/hosts/{owned_host().pk}/domains/", body, format="json")
     assert answer.status_code == (202 if body.get("xml") == 5.5 else 400)
