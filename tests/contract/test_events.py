@@ -8,7 +8,7 @@ from uuid import UUID
 
 import libvirt
 import pytest
-from asgiref.sync import sync_to_async
+from channels.db import database_sync_to_async
 
 from domains.models import Domain
 from domains.watcher import Watcher, following, watching
@@ -66,7 +66,7 @@ def outside() -> Iterator[libvirt.virDomain]:
     connection.close()
 
 
-@sync_to_async
+@database_sync_to_async
 def state() -> str | None:
     return Domain.objects.filter(uuid=TEST_DOMAIN).values_list("state", flat=True).first()
 
@@ -92,7 +92,7 @@ async def listed_at() -> object:
 async def test_what_happened_while_the_stream_was_cut_is_replayed(
     run: Run, machine: Machine, watcher: Watcher, outside: libvirt.virDomain
 ) -> None:
-    await sync_to_async(meet)(run(machine))
+    await database_sync_to_async(meet)(run(machine))
     await followed(watcher)
     listed = await listed_at()
     (follower,) = watcher.followers.values()
@@ -106,7 +106,7 @@ async def test_after_a_restart_of_the_daemon_the_host_is_listed(
     machine: Machine, watcher: Watcher, outside: libvirt.virDomain
 ) -> None:
     with machine.run() as running:
-        await sync_to_async(meet)(running)
+        await database_sync_to_async(meet)(running)
         await followed(watcher)
     outside.destroy()
     with machine.run(running.ip, running.port):
@@ -117,7 +117,7 @@ async def test_a_host_that_was_reset_is_not_followed(
     run: Run, machine: Machine, watcher: Watcher, outside: libvirt.virDomain
 ) -> None:
     with machine.run() as running:
-        await sync_to_async(meet)(running)
+        await database_sync_to_async(meet)(running)
         await followed(watcher)
     machine.reset()
     run(machine, running.ip, running.port)
@@ -131,7 +131,7 @@ async def test_a_host_that_was_reset_is_not_followed(
 async def test_what_somebody_does_on_the_host_is_a_row_and_told_at_once(
     run: Run, machine: Machine, watcher: Watcher, told: Told, outside: libvirt.virDomain
 ) -> None:
-    await sync_to_async(meet)(run(machine))
+    await database_sync_to_async(meet)(run(machine))
     await followed(watcher)
     pk = (await Domain.objects.aget()).pk
     waits = []
@@ -152,7 +152,7 @@ async def test_what_somebody_does_on_the_host_is_a_row_and_told_at_once(
 async def test_a_domain_that_somebody_defines_appears_and_one_that_is_undefined_goes(
     run: Run, machine: Machine, watcher: Watcher, outside: libvirt.virDomain
 ) -> None:
-    await sync_to_async(meet)(run(machine))
+    await database_sync_to_async(meet)(run(machine))
     await followed(watcher)
     xml = "<domain type='test'><name>new</name><memory>1024</memory><os><type>hvm</type></os></domain>"
     new = outside.connect().defineXML(xml)

@@ -15,7 +15,7 @@ from typing import Any, cast
 from urllib.parse import quote
 
 import pytest
-from asgiref.sync import sync_to_async
+from channels.db import database_sync_to_async
 from django.conf import settings
 from django.db import connection
 from django.test import Client
@@ -115,13 +115,13 @@ def served(tmp_path: Path, settings: Any) -> Iterator[Web]:
 
 async def ticket_for(browser: Client, domain: Domain) -> str:
     path = f"/api/domains/{domain.pk}/console/"
-    answer = await sync_to_async(browser.post)(path, {"kind": "serial"}, "application/json")
+    answer = await database_sync_to_async(browser.post)(path, {"kind": "serial"}, "application/json")
     return str(answer.json()["ticket"])
 
 
 async def connected(served: Web, browser: Client, *, origin: str | None = "") -> ClientConnection:
     """The WebSocket of a page, on which nothing was said yet. It reads no further ahead than two messages."""
-    cookie = await sync_to_async(served.cookie)(browser)
+    cookie = await database_sync_to_async(served.cookie)(browser)
     address = f"ws://127.0.0.1:{served.port}/ws/console/"
     return await connect(
         address,
@@ -136,7 +136,7 @@ async def connected(served: Web, browser: Client, *, origin: str | None = "") ->
 async def console(served: Web, browser: Client, talk: Talk, **hello: Any) -> AsyncIterator[ClientConnection]:
     """A console that is open, of a guest that does what `talk` says."""
     with PlayedDaemon(served.home, trust.server_identity(), talk=talk) as daemon:
-        domain = await sync_to_async(lambda: factories.domain(daemon.host(), state="running"))()
+        domain = await database_sync_to_async(lambda: factories.domain(daemon.host(), state="running"))()
         ticket = await ticket_for(browser, domain)
         wire = await connected(served, browser)
         try:
@@ -226,12 +226,12 @@ async def test_it_ends_on_time_also_while_the_browser_does_not_read(served: Web,
             ended.set()
 
     async with console(served, browser, flood):
-        await sync_to_async(browser.logout)()
+        await database_sync_to_async(browser.logout)()
         assert await asyncio.to_thread(ended.wait, 2)
 
 
 async def test_the_ticket_is_in_no_log(served: Web, browser: Client) -> None:
-    domain = await sync_to_async(factories.domain)()
+    domain = await database_sync_to_async(factories.domain)()
     ticket = await ticket_for(browser, domain)
     for code in (4422, 4403):
         wire = await connected(served, browser)

@@ -9,7 +9,7 @@ from typing import Any
 from uuid import UUID
 
 import pytest
-from asgiref.sync import sync_to_async
+from channels.db import database_sync_to_async as in_thread
 from django.contrib.auth.models import User
 from django.test import Client
 from pytest_django.fixtures import Settings
@@ -59,8 +59,8 @@ def session_of(browser: Client) -> str:
 
 async def opened(browser: Client, domain: Domain, **hello: Any) -> BrowserEnd:
     """A console that is open: the daemon said so."""
-    ticket = await sync_to_async(ticket_for)(browser, domain)
-    end = BrowserEnd(await sync_to_async(session_of)(browser))
+    ticket = await in_thread(ticket_for)(browser, domain)
+    end = BrowserEnd(await in_thread(session_of)(browser))
     await end.connect()
     await end.say({"ticket": ticket, **hello})
     assert (await end.hear())["type"] == "ready"
@@ -141,27 +141,27 @@ class TestRefused:
         ids=lambda hello: str(hello)[:20],
     )
     async def test_nonsense(self, browser: Client, hello: Any) -> None:
-        end = BrowserEnd(await sync_to_async(session_of)(browser))
+        end = BrowserEnd(await in_thread(session_of)(browser))
         assert await refused(end, hello) == 4403
 
     async def test_who_says_nothing(self, browser: Client, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr(consumers, "TICKET_SECONDS", 0.1)
-        end = BrowserEnd(await sync_to_async(session_of)(browser))
+        end = BrowserEnd(await in_thread(session_of)(browser))
         await end.connect()
         assert await end.closed() == 4403
 
     async def test_who_is_not_logged_in_or_has_no_rights(self, sam: User) -> None:
         client = Client()
-        await sync_to_async(client.force_login)(sam, backend="django.contrib.auth.backends.ModelBackend")
-        for session in ("", "nosuchsession", await sync_to_async(session_of)(client)):
+        await in_thread(client.force_login)(sam, backend="django.contrib.auth.backends.ModelBackend")
+        for session in ("", "nosuchsession", await in_thread(session_of)(client)):
             end = BrowserEnd(session)
             await end.connect()
             assert await end.closed() == 4401
 
     async def test_a_ticket_that_is_shown_again(self, serve: ServeDomain, browser: Client) -> None:
-        domain = await sync_to_async(serve)()
-        ticket = await sync_to_async(ticket_for)(browser, domain)
-        session = await sync_to_async(session_of)(browser)
+        domain = await in_thread(serve)()
+        ticket = await in_thread(ticket_for)(browser, domain)
+        session = await in_thread(session_of)(browser)
         first = BrowserEnd(session)
         await first.connect()
         await first.say({"ticket": ticket})
@@ -172,56 +172,56 @@ class TestRefused:
     async def test_a_ticket_that_is_late(
         self, serve: ServeDomain, browser: Client, redis_server: Redis
     ) -> None:
-        domain = await sync_to_async(serve)()
-        ticket = await sync_to_async(ticket_for)(browser, domain)
+        domain = await in_thread(serve)()
+        ticket = await in_thread(ticket_for)(browser, domain)
         redis_server.delete(tickets._key(ticket))  # as Redis does after 30 s
-        end = BrowserEnd(await sync_to_async(session_of)(browser))
+        end = BrowserEnd(await in_thread(session_of)(browser))
         assert await refused(end, {"ticket": ticket}) == 4403
 
     async def test_a_ticket_of_another_user_or_session_or_token(
         self, serve: ServeDomain, browser: Client, ada: User
     ) -> None:
-        domain = await sync_to_async(serve)()
-        thief = await sync_to_async(User.objects.create_superuser)("mallory")
+        domain = await in_thread(serve)()
+        thief = await in_thread(User.objects.create_superuser)("mallory")
         elsewhere = Client()
-        await sync_to_async(elsewhere.force_login)(
+        await in_thread(elsewhere.force_login)(
             ada, backend="allauth.account.auth_backends.AuthenticationBackend"
         )
         theirs = Client()
-        await sync_to_async(theirs.force_login)(
+        await in_thread(theirs.force_login)(
             thief, backend="allauth.account.auth_backends.AuthenticationBackend"
         )
-        _, token = await sync_to_async(json_client)(ada)
+        _, token = await in_thread(json_client)(ada)
         for end in (
-            BrowserEnd(await sync_to_async(session_of)(theirs)),
-            BrowserEnd(await sync_to_async(session_of)(elsewhere)),
-            BrowserEnd(await sync_to_async(session_of)(browser), token=token),
+            BrowserEnd(await in_thread(session_of)(theirs)),
+            BrowserEnd(await in_thread(session_of)(elsewhere)),
+            BrowserEnd(await in_thread(session_of)(browser), token=token),
         ):
-            ticket = await sync_to_async(ticket_for)(browser, domain)
+            ticket = await in_thread(ticket_for)(browser, domain)
             assert await refused(end, {"ticket": ticket}) == 4403
 
     async def test_a_program_s_ticket_in_a_session(
         self, serve: ServeDomain, browser: Client, api: APIClient
     ) -> None:
-        domain = await sync_to_async(serve)()
-        ticket = await sync_to_async(ticket_for)(api, domain)
-        end = BrowserEnd(await sync_to_async(session_of)(browser))
+        domain = await in_thread(serve)()
+        ticket = await in_thread(ticket_for)(api, domain)
+        end = BrowserEnd(await in_thread(session_of)(browser))
         assert await refused(end, {"ticket": ticket}) == 4403
 
     async def test_a_domain_that_is_gone_meanwhile(self, serve: ServeDomain, browser: Client) -> None:
-        domain = await sync_to_async(serve)()
-        ticket = await sync_to_async(ticket_for)(browser, domain)
-        await sync_to_async(domain.delete)()
-        end = BrowserEnd(await sync_to_async(session_of)(browser))
+        domain = await in_thread(serve)()
+        ticket = await in_thread(ticket_for)(browser, domain)
+        await in_thread(domain.delete)()
+        end = BrowserEnd(await in_thread(session_of)(browser))
         assert await refused(end, {"ticket": ticket}) == 4403
 
 
 class TestNotOpened:
     async def test_a_host_that_is_down_is_told_in_words(self, browser: Client, serve: ServeDomain) -> None:
-        domain = await sync_to_async(serve)()
-        await sync_to_async(self.move)(domain)
-        end = BrowserEnd(await sync_to_async(session_of)(browser))
-        ticket = await sync_to_async(ticket_for)(browser, domain)
+        domain = await in_thread(serve)()
+        await in_thread(self.move)(domain)
+        end = BrowserEnd(await in_thread(session_of)(browser))
+        ticket = await in_thread(ticket_for)(browser, domain)
         await end.connect()
         await end.say({"ticket": ticket})
         told = await end.hear()
@@ -241,17 +241,17 @@ class TestNotOpened:
     async def test_the_daemon_s_reasons_are_passed_on(
         self, serve: ServeDomain, browser: Client, code: int, reason: str
     ) -> None:
-        domain = await sync_to_async(serve)(ending_with(code, reason))
-        end = BrowserEnd(await sync_to_async(session_of)(browser))
-        assert await refused(end, {"ticket": await sync_to_async(ticket_for)(browser, domain)}) == code
+        domain = await in_thread(serve)(ending_with(code, reason))
+        end = BrowserEnd(await in_thread(session_of)(browser))
+        assert await refused(end, {"ticket": await in_thread(ticket_for)(browser, domain)}) == code
 
     @pytest.mark.parametrize("code", [1001, 1002, 3000])
     async def test_an_end_that_means_nothing_to_a_browser_is_worth_another_try(
         self, serve: ServeDomain, browser: Client, code: int
     ) -> None:
-        domain = await sync_to_async(serve)(ending_with(code))
-        end = BrowserEnd(await sync_to_async(session_of)(browser))
-        assert await refused(end, {"ticket": await sync_to_async(ticket_for)(browser, domain)}) == 1012
+        domain = await in_thread(serve)(ending_with(code))
+        end = BrowserEnd(await in_thread(session_of)(browser))
+        assert await refused(end, {"ticket": await in_thread(ticket_for)(browser, domain)}) == 1012
 
 
 class TestRevoked:
@@ -261,8 +261,8 @@ class TestRevoked:
     async def test_it_ends_with_the_login(
         self, serve: ServeDomain, browser: Client, ada: User, how: str
     ) -> None:
-        end = await opened(browser, await sync_to_async(serve)(silence))
-        await sync_to_async(self.revoke)(browser, ada, how)
+        end = await opened(browser, await in_thread(serve)(silence))
+        await in_thread(self.revoke)(browser, ada, how)
         assert await end.closed(seconds=2) == 4401
 
     @staticmethod
@@ -278,24 +278,24 @@ class TestRevoked:
     async def test_it_ends_also_while_the_browser_does_not_read(
         self, serve: ServeDomain, browser: Client
     ) -> None:
-        end = await opened(browser, await sync_to_async(serve)(silence), acknowledges=True)
-        await sync_to_async(browser.logout)()
+        end = await opened(browser, await in_thread(serve)(silence), acknowledges=True)
+        await in_thread(browser.logout)()
         assert await end.closed(seconds=2) == 4401
 
     async def test_it_ends_with_the_token(self, serve: ServeDomain, ada: User) -> None:
-        client, token = await sync_to_async(json_client)(ada)
-        ticket = await sync_to_async(ticket_for)(client, await sync_to_async(serve)(silence))
+        client, token = await in_thread(json_client)(ada)
+        ticket = await in_thread(ticket_for)(client, await in_thread(serve)(silence))
         end = BrowserEnd(token=token)
         await end.connect()
         await end.say({"ticket": ticket})
         assert (await end.hear())["type"] == "ready"
-        await sync_to_async(ApiToken.objects.all().delete)()
+        await in_thread(ApiToken.objects.all().delete)()
         assert await end.closed(seconds=2) == 4401
 
 
 class TestOpen:
     async def test_bytes_go_both_ways(self, serve: ServeDomain, browser: Client) -> None:
-        end = await opened(browser, await sync_to_async(serve)())
+        end = await opened(browser, await in_thread(serve)())
         for said in (b"uname\r", bytes(range(256)), b"x" * 60_000):
             await end.say(said)
             assert await end.hear() == said.upper()
@@ -309,7 +309,7 @@ class TestOpen:
             await stream.send(json.dumps(viewers))
             await stream.wait_closed()
 
-        end = await opened(browser, await sync_to_async(serve)(talk), mode="view")
+        end = await opened(browser, await in_thread(serve)(talk), mode="view")
         assert await end.hear() == viewers
         await end.leave()
 
@@ -322,10 +322,10 @@ class TestOpen:
             await stream.send(json.dumps({"type": stream.request.path}))
             await stream.wait_closed()
 
-        domain = await sync_to_async(serve)(talk)
-        end = BrowserEnd(await sync_to_async(session_of)(browser))
+        domain = await in_thread(serve)(talk)
+        end = BrowserEnd(await in_thread(session_of)(browser))
         await end.connect()
-        await end.say({"ticket": await sync_to_async(ticket_for)(browser, domain, kind), "mode": mode})
+        await end.say({"ticket": await in_thread(ticket_for)(browser, domain, kind), "mode": mode})
         assert await end.hear() == {
             "type": f"/v1/domains/{UUID(str(domain.uuid))}/console/{kind}?mode={mode}"
         }
@@ -341,13 +341,13 @@ class TestOpen:
             await silence(stream)
             loop.call_soon_threadsafe(left.set_result, stream.close_code)
 
-        end = await opened(browser, await sync_to_async(serve)(talk))
+        end = await opened(browser, await in_thread(serve)(talk))
         await end.leave()
         async with asyncio.timeout(5):
             assert await left == 1000
 
     async def test_words_that_mean_nothing_change_nothing(self, serve: ServeDomain, browser: Client) -> None:
-        end = await opened(browser, await sync_to_async(serve)())
+        end = await opened(browser, await in_thread(serve)())
         for nonsense in ("", "{", '{"acknowledged": "x"}', '{"acknowledged": -5}', '{"ticket": "x"}'):
             await end.say(nonsense)
         await end.say(b"still here")
@@ -355,7 +355,7 @@ class TestOpen:
         await end.leave()
 
     async def test_twenty_at_once(self, serve: ServeDomain, browser: Client) -> None:
-        domain = await sync_to_async(serve)()
+        domain = await in_thread(serve)()
         ends = [await opened(browser, domain) for _ in range(20)]
         for number, end in enumerate(ends):
             await end.say(f"number {number}".encode())
@@ -376,7 +376,7 @@ class TestPace:
                 await stream.send(b"y" * 60_000)
             await stream.wait_closed()
 
-        end = await opened(browser, await sync_to_async(serve)(talk), acknowledges=True)
+        end = await opened(browser, await in_thread(serve)(talk), acknowledges=True)
         for _ in range(20):
             assert len(await end.hear()) + len(await end.hear()) == 120_000
             assert await end.wire.receive_nothing(timeout=0.05)

@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import Any, cast
 
 import pytest
-from asgiref.sync import sync_to_async
 from asgiref.testing import ApplicationCommunicator
 from channels.auth import AuthMiddlewareStack
 from channels.db import database_sync_to_async
@@ -135,7 +134,7 @@ class InSession:
 
 async def in_session(browser: Client) -> Socket:
     """A page of a browser that is logged in, with the cookie read as in service."""
-    key = await sync_to_async(lambda: browser.session.session_key)()
+    key = await database_sync_to_async(lambda: browser.session.session_key)()
     cookie = f"{settings.SESSION_COOKIE_NAME}={key}".encode()
     communicator = Socket(InSession, headers=[(b"cookie", cookie)])
     await communicator.connect()
@@ -151,7 +150,7 @@ async def test_a_login_that_ends_ends_the_socket(
     communicator = await in_session(browser)
     assert (await communicator.told())["type"] == "beat"
     if how == "logout":
-        await sync_to_async(browser.logout)()
+        await database_sync_to_async(browser.logout)()
     ada.is_active, ada.is_superuser = how != "disabled", how != "no rights"
     await ada.asave()
     assert await communicator.closed_at_last() == 4401

@@ -7,7 +7,7 @@ from typing import Any
 from uuid import uuid4
 
 import pytest
-from asgiref.sync import sync_to_async
+from channels.db import database_sync_to_async
 from websockets.asyncio.server import ServerConnection
 
 from domains import services
@@ -69,7 +69,7 @@ async def test_nonsense_ends_the_stream_with_a_reason_and_harms_no_other_host(
     domain = honest.add(state="shutoff")
     victim = liar.add(state="shutoff")
     for daemon in (liar, honest):
-        await sync_to_async(daemon.host)()
+        await database_sync_to_async(daemon.host)()
     await becomes(domain, "shutoff")
     await becomes(victim, "shutoff")
     liar.say(message)
@@ -83,7 +83,7 @@ async def test_nonsense_ends_the_stream_with_a_reason_and_harms_no_other_host(
 async def test_a_sequence_that_goes_backwards_ends_the_stream(play: Play, watcher: Watcher) -> None:
     daemon = play()
     domain = daemon.add(state="shutoff")
-    await sync_to_async(daemon.host)()
+    await database_sync_to_async(daemon.host)()
     await becomes(domain, "shutoff")
     for _ in range(3):
         daemon.tell("later")
@@ -107,8 +107,8 @@ async def test_hosts_that_hang_or_refuse_or_flood_hold_up_no_other(play: Play, w
     healthy = play()
     domain = healthy.add(state="shutoff")
     for talk in (hang, flood, lambda stream: stream.close(1011)):
-        await sync_to_async(play(talk).host)()
-    await sync_to_async(healthy.host)()
+        await database_sync_to_async(play(talk).host)()
+    await database_sync_to_async(healthy.host)()
     await becomes(domain, "shutoff")
     for state in ("running", "paused", "shutoff") * 3:
         begun = time.monotonic()
@@ -120,7 +120,7 @@ async def test_hosts_that_hang_or_refuse_or_flood_hold_up_no_other(play: Play, w
 async def test_a_retired_host_is_left_and_a_new_one_followed(play: Play, watcher: Watcher) -> None:
     daemon = play()
     domain = daemon.add(state="shutoff")
-    host = await sync_to_async(daemon.host)(trust=Trust.RETIRED)
+    host = await database_sync_to_async(daemon.host)(trust=Trust.RETIRED)
     await asyncio.sleep(0.2)
     assert daemon.streams == 0
     await Host.objects.filter(pk=host.pk).aupdate(trust=Trust.OWNED)
@@ -138,7 +138,7 @@ async def test_a_host_whose_range_is_switched_off_is_left(
 ) -> None:
     daemon = play()
     domain = daemon.add()
-    await sync_to_async(daemon.host)()
+    await database_sync_to_async(daemon.host)()
     await becomes(domain, "running")
     monkeypatch.setattr("hosts.guards._guards", [])
 
@@ -154,7 +154,7 @@ async def test_a_host_whose_range_is_switched_off_is_left(
 async def test_a_host_that_moved_is_followed_where_it_is(play: Play, watcher: Watcher) -> None:
     daemon = play()
     domain = daemon.add(state="shutoff")
-    host = await sync_to_async(daemon.host)()
+    host = await database_sync_to_async(daemon.host)()
     await Host.objects.filter(pk=host.pk).aupdate(port=1)
     await asyncio.sleep(0.3)
     await Host.objects.filter(pk=host.pk).aupdate(port=daemon.port)
@@ -164,7 +164,7 @@ async def test_a_host_that_moved_is_followed_where_it_is(play: Play, watcher: Wa
 async def test_a_short_silence_is_replayed_without_a_listing(play: Play, watcher: Watcher) -> None:
     daemon = play()
     domain = daemon.add(state="shutoff")
-    await sync_to_async(daemon.host)()
+    await database_sync_to_async(daemon.host)()
     await becomes(domain, "shutoff")
     daemon.change(domain["uuid"], state="running")
     await becomes(domain, "running")
@@ -182,7 +182,7 @@ async def test_a_new_epoch_a_gap_and_an_unknown_row_have_the_host_listed(
 ) -> None:
     daemon = play()
     domain = daemon.add(state="shutoff")
-    await sync_to_async(daemon.host)()
+    await database_sync_to_async(daemon.host)()
     await becomes(domain, "shutoff")
 
     def change_unheard(state: str) -> None:
@@ -204,7 +204,7 @@ async def test_events_during_a_listing_are_written_after_it(play: Play, watcher:
     daemon = play()
     first, second = daemon.add(state="shutoff"), daemon.add(state="shutoff")
     daemon.hold_listings.clear()
-    await sync_to_async(daemon.host)()
+    await database_sync_to_async(daemon.host)()
 
     async def listing() -> bool:
         return daemon.listings == 1
@@ -220,7 +220,7 @@ async def test_events_during_a_listing_are_written_after_it(play: Play, watcher:
 async def test_a_domain_that_is_removed_leaves_no_row(play: Play, watcher: Watcher) -> None:
     daemon = play()
     domain = daemon.add()
-    await sync_to_async(daemon.host)()
+    await database_sync_to_async(daemon.host)()
     await becomes(domain, "running")
     daemon.change(domain["uuid"], state="shutoff")
     daemon.remove(domain["uuid"])
@@ -230,7 +230,7 @@ async def test_a_domain_that_is_removed_leaves_no_row(play: Play, watcher: Watch
 async def test_libvirt_that_goes_and_comes_is_shown(play: Play, watcher: Watcher) -> None:
     daemon = play()
     domain = daemon.add()
-    await sync_to_async(daemon.host)()
+    await database_sync_to_async(daemon.host)()
     await becomes(domain, "running")
     daemon.tell("libvirt.down", detail="connection reset")
 
@@ -254,7 +254,7 @@ async def test_statistics_are_asked_for_and_kept(
     kept: list[tuple[int, object]] = []
     monkeypatch.setattr(services, "record_stats", lambda host, message: kept.append((host.pk, message["at"])))
     daemon = play()
-    host = await sync_to_async(daemon.host)()
+    host = await database_sync_to_async(daemon.host)()
 
     async def asked() -> bool:
         return {"type": "stats", "seconds": 30} in daemon.heard
@@ -269,14 +269,14 @@ async def test_statistics_are_asked_for_and_kept(
 
 async def test_a_followed_host_lives_and_one_that_went_does_not(play: Play, watcher: Watcher) -> None:
     daemon = play()
-    await sync_to_async(daemon.host)(missed_probes=5)
+    await database_sync_to_async(daemon.host)(missed_probes=5)
 
     async def lives() -> bool:
         host = await row_of(daemon)
         return host.watched_at is not None and host.missed_probes == 0
 
     await until(lives)
-    await sync_to_async(daemon.stop)()
+    await database_sync_to_async(daemon.stop)()
     await asyncio.sleep(0.5)
     before = (await row_of(daemon)).watched_at
     await asyncio.sleep(0.5)
@@ -288,7 +288,7 @@ async def test_a_host_that_missed_a_probe_while_its_stream_lived_is_listed_again
 ) -> None:
     daemon = play()
     domain = daemon.add(state="running")
-    host = await sync_to_async(daemon.host)()
+    host = await database_sync_to_async(daemon.host)()
     await becomes(domain, "running")
     # The network was away for some seconds: the stream bore it, a probe did not.
     await Host.objects.filter(pk=host.pk).aupdate(missed_probes=1, problem="timed_out", reason="Too slow.")
@@ -305,7 +305,7 @@ async def test_it_works(play: Play, watcher: Watcher, monkeypatch: pytest.Monkey
     monkeypatch.setattr(live, "_send", told.extend)
     daemon = play()
     domain = daemon.add(state="shutoff")
-    host = await sync_to_async(daemon.host)()
+    host = await database_sync_to_async(daemon.host)()
     await becomes(domain, "shutoff")
     pk = (await Domain.objects.aget(uuid=domain["uuid"])).pk
     told.clear()
@@ -317,4 +317,4 @@ async def test_it_works(play: Play, watcher: Watcher, monkeypatch: pytest.Monkey
         return changed in told
 
     await until(heard)
-    assert await sync_to_async(watcher_beats)()
+    assert await database_sync_to_async(watcher_beats)()

@@ -11,7 +11,7 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from typing import Any
 
 import pytest
-from asgiref.sync import sync_to_async
+from channels.db import database_sync_to_async
 from django.conf import settings
 from redis import Redis
 from redis.exceptions import ConnectionError as NotThere
@@ -41,7 +41,7 @@ async def started() -> AsyncIterator[Watcher]:
         await asyncio.wait([task])
 
 
-@sync_to_async
+@database_sync_to_async
 def generation_of(host: Host) -> int:
     return Host.objects.get(pk=host.pk).watch_generation
 
@@ -127,7 +127,7 @@ async def test_two_watchers_never_follow_one_host(play: Play) -> None:
     daemons = [play() for _ in range(4)]
     domains = [daemon.add(state="shutoff") for daemon in daemons]
     for daemon, pk in zip(daemons, (5, 6, 40, 41), strict=True):
-        await sync_to_async(daemon.host)(pk=pk)
+        await database_sync_to_async(daemon.host)(pk=pk)
     async with AsyncExitStack() as stack:
         first = await stack.enter_async_context(started())
         for domain in domains:
@@ -157,7 +157,7 @@ async def test_without_redis_a_watcher_goes_on_with_what_it_has(
 
     daemon = play()
     domain = daemon.add(state="shutoff")
-    host = await sync_to_async(daemon.host)()
+    host = await database_sync_to_async(daemon.host)()
     async with started() as first:
         await becomes(domain, "shutoff")
         monkeypatch.setattr(leases.Leases, "turn", gone)
@@ -200,7 +200,7 @@ def spawn(server: None) -> Any:
 async def test_another_takes_over_within_seconds(play: Play, spawn: Spawn, how: signal.Signals) -> None:
     daemon = play()
     domain = daemon.add(state="shutoff")
-    host = await sync_to_async(daemon.host)()
+    host = await database_sync_to_async(daemon.host)()
     first = spawn()
     await becomes(domain, "shutoff")
     before = await generation_of(host)

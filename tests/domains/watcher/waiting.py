@@ -5,7 +5,7 @@ import time
 from collections.abc import Awaitable, Callable
 from typing import Any
 
-from asgiref.sync import sync_to_async
+from channels.db import database_sync_to_async
 
 from domains.models import Domain
 from hosts.models import Host
@@ -15,12 +15,12 @@ DEADLINE = 15.0
 Play = Callable[..., PlayedDaemon]
 
 
-@sync_to_async
+@database_sync_to_async
 def state_of(domain: dict[str, Any]) -> str | None:
     return Domain.objects.filter(uuid=domain["uuid"]).values_list("state", flat=True).first()
 
 
-@sync_to_async
+@database_sync_to_async
 def row_of(daemon: PlayedDaemon) -> Host:
     return Host.objects.get(uuid=daemon.id)
 
