@@ -176,6 +176,7 @@ def test_who_looks_on_sees_the_screen_too(site: Site) -> None:
 def test_another_program_s_console_can_be_taken_over(site: Site) -> None:
     hypervisor = site.lab.hypervisors[0]
     hypervisor.start("virsh", "script", "-qc", "virsh -c qemu:///system console web1", "/dev/null")
+    wait_for(lambda: "Escape character" in hypervisor.log("virsh"), "virsh has the console")
     with site.page() as page:
         page.goto(f"/domains/{site.domain()}/console/")
         expect(page.get_by_text("Another program on the host")).to_be_visible(timeout=15_000)

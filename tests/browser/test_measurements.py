@@ -13,13 +13,15 @@ pytestmark = pytest.mark.browser
 # nothing else is measured of it.
 MEASURE = """
 import time, uuid
+from datetime import timedelta
 from django.utils import timezone
 from domains.models import Domain
 from domains.services import record_stats
 from hosts.models import Host
-told = {"address": "198.51.100.7", "trust": "owned", "last_seen": timezone.now(), "listed_at": timezone.now()}
+a_minute_ago = timezone.now() - timedelta(minutes=1)
+told = {"address": "198.51.100.7", "trust": "owned", "last_seen": a_minute_ago, "listed_at": a_minute_ago}
 host = Host.objects.create(uuid=uuid.uuid4(), hostname="measured", **told)
-row = Domain.objects.create(host=host, uuid=uuid.uuid4(), name="a-measured-one", state="running", vcpus=2)
+row = Domain.objects.create(host=host, uuid=uuid.uuid4(), name="measured", state="running", vcpus=2)
 now = time.time()
 for seconds in range(-600, 1, 30):
     time.time = lambda: now + seconds
