@@ -118,6 +118,11 @@ class Server:
             raise ProcessLookupError("the server does not run")
         return self._serving.pid
 
+    @property
+    def runs(self) -> bool:
+        """Whether what `serve` started is alive."""
+        return self._serving is not None and self._serving.poll() is None
+
     def ask(
         self, method: str, path: str, body: Json | None = None, *, timeout: float = 30, **headers: str
     ) -> Any:

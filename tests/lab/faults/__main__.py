@@ -60,8 +60,7 @@ def _try(chosen: list[Scenario], site: Site) -> list[str]:
             told, why = "FAILED", traceback.format_exc()
         _say(f"{scenario.name:48} {time.monotonic() - begun:7.1f}  {told}")
         if why:
-            _say(why)
-            site.repair()
+            _say(f"{why}\nThe server said:\n{site.repair()}")
     return failed
 
 

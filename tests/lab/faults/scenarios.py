@@ -82,7 +82,7 @@ def partition_at(step: str, direction: str, verb: str) -> Scenario:
         trial.prepare()
         with site.asked(site.subject, verb) as asked:
             with site.held(step) as hold:
-                hold.wait()
+                hold.wait(asked)
                 network = cut(site.hypervisor, direction)
                 network.__enter__()
             try:

@@ -24,6 +24,7 @@ SERVER_STEPS: Final = ("accepted", "taken", "sent", "settled")
 DAEMON_STEPS: Final = ("received", "started", "called", "recorded")
 OPEN: Final = ("accepted", "sent", "running")
 HEALTHY_SECONDS: Final = 45
+LAST_LINES: Final = 20
 # What is promised of everybody else while something is broken.
 OTHERS_SECONDS: Final = 5.0
 PAGE_SECONDS: Final = 2.0
@@ -83,13 +84,18 @@ class Site:
         self.wait_until_shown(self.other)
         assert self.open_operations() == []
 
-    def repair(self) -> None:
-        """Start what is down, after a scenario that failed halfway."""
-        for start in (self.hypervisor.start_daemon, self.hypervisor.restart_libvirtd):
-            service = "libvirtd" if start == self.hypervisor.restart_libvirtd else "virshmanagerd"
-            if not self.hypervisor.runs(service):
-                start()
+    def repair(self) -> str:
+        """Start what is down, after a scenario that failed halfway; return what the server said last."""
+        said = "".join((self.server.home / "serve.out").read_text().splitlines(keepends=True)[-LAST_LINES:])
+        if not self.server.runs:
+            self.server.stop()
+            self.server.serve()
+        if not self.hypervisor.runs("virshmanagerd"):
+            self.hypervisor.start_daemon()
+        if not self.hypervisor.runs("libvirtd"):
+            self.hypervisor.restart_libvirtd()
         self.subject.be(OFF)
+        return said
 
     def _is_well(self, name: str) -> bool:
         host = self.server.host(name)
@@ -206,9 +212,15 @@ class Hold:
         self._wanted, self._held = folder / step, folder / f"{step}.held"
         self._wanted.touch()
 
-    def wait(self, *, deadline: float = 30) -> None:
-        """Wait until an operation is there."""
-        wait_for(self._held.exists, f"an operation is {self.step}", deadline=deadline)
+    def wait(self, asked: Future[Json], *, deadline: float = 30) -> None:
+        """Wait until the operation that is asked for is there. Raises what was wrong with asking."""
+
+        def there() -> bool:
+            if asked.done():
+                asked.result()
+            return self._held.exists()
+
+        wait_for(there, f"an operation is {self.step}", deadline=deadline)
 
     def release(self) -> None:
         """Let it go on, and hold no other."""

@@ -53,7 +53,7 @@ class Trial:
             with site.held(step) as hold:
                 if self.verb == "shutdown" and step in AT_THE_END:
                     self._power_off()
-                hold.wait()
+                hold.wait(asked)
                 breaking()
             site.others_go_on()
             repair()
