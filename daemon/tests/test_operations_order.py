@@ -114,6 +114,32 @@ def test_forcing_off_does_not_overtake_a_start_of_before(host: Local, gate: Call
     assert not host.driver.facts(uuid_of("d0")).active  # type: ignore[union-attr]
 
 
+def test_forcing_off_does_not_trust_a_look_of_before_a_start(
+    host: Local, gate: Callable[[str], Gate], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It saw the domain off; before it can say so, the start of before has switched it on and is over."""
+    start = gate("create")
+    first = host.put("start", "d0")
+    until(lambda: start.arrived == ["d0"])
+    seen, go_on, real = threading.Event(), threading.Event(), Driver.facts
+
+    def facts(driver: Driver, uuid: str, **more: bool) -> object:
+        found = real(driver, uuid, **more)
+        if not seen.is_set():
+            seen.set()
+            assert go_on.wait(20)
+        return found
+
+    monkeypatch.setattr(Driver, "facts", facts)
+    off = host.put("destroy", "d0")
+    assert seen.wait(10)
+    start.open.set()
+    assert host.verdict(first) == ("done", "")
+    go_on.set()
+    assert host.verdict(off) == ("done", "")
+    assert not host.driver.facts(uuid_of("d0")).active  # type: ignore[union-attr]
+
+
 def test_a_later_guest_is_not_forced_off(host: Local, monkeypatch: pytest.MonkeyPatch) -> None:
     """Between the look and the call somebody restarts the domain: that guest is another one."""
     real = Journal.start

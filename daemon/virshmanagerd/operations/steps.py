@@ -63,6 +63,8 @@ class Steps:
         if entry.remaining <= 0:
             self._runner.end(work, work.expired())
             return
+        # Before the look: what ends between the two has changed the domain after it was seen.
+        alone = not work.urgent or self._runner.is_quiet(work.target)
         try:
             facts = verb.look(self._driver, entry)
             remembered = verb.check(facts, entry)
@@ -75,7 +77,7 @@ class Steps:
             return
         if remembered is not None:
             self._start(work, remembered, session)
-        elif work.urgent and not self._runner.is_quiet(work.target):
+        elif not alone:
             self._runner.rest(work, POLL_SECONDS)  # it is off; but what came before may be just starting it
         else:
             self.succeed(work)
