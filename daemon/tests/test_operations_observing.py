@@ -16,7 +16,7 @@ from hypervisors import PAUSED, RUNNING, domain_xml, eventually, fleet, running,
 from operating import Local
 
 from virshmanagerd import clock, faults
-from virshmanagerd.driver import Driver, Line, facts
+from virshmanagerd.driver import Driver, Limits, Line, facts, single
 from virshmanagerd.operations import steps
 
 Interrupt = Callable[..., tuple[str, Local]]
@@ -273,3 +273,17 @@ def test_a_connection_that_breaks_in_a_call(host: Local, monkeypatch: pytest.Mon
     monkeypatch.setattr("virshmanagerd.driver.link.Link.drop", lambda *_: None)
     assert host.verdict(host.put("reboot", "on")) == ("unknown", "interrupted")
     assert host.verdict(host.put("suspend", "on")) == ("done", "")
+
+
+def test_a_verdict_does_not_wait_for_a_domain_that_cannot_be_read(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    gate = threading.Event()
+    monkeypatch.setattr(single, "row", lambda *_, **__: gate.wait(30))
+    with running(Driver(fleet(tmp_path, domain_xml("off")), limits=Limits(read=1))) as driver:
+        local = Local(tmp_path, driver)
+        try:
+            assert local.done("start", "off", seconds=10) == {"domain": None}
+        finally:
+            gate.set()
+            local.operations.stop()

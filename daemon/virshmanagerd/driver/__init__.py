@@ -201,6 +201,27 @@ class Driver:
         On all lines but LONG it counts as lost after a while, until it returns: then `lost` is called.
         Raises any DriverError. LibvirtDown: it may have been done, or not.
         """
+        seconds = None if line is Line.LONG else self._limits.write
+        return self._with(line, session, work, seconds, lost)
+
+    def row_after(self, line: Line, session: Session, uuid: str, lost: Callable[[], None]) -> Domain | None:
+        """As `row`, for a change that has just returned: on its thread, over its connection.
+
+        Right after a guest began its processors are short: this wakes no other thread, and does not queue
+        with the reads that libvirt's events cause. Past the time of a read `lost` is called, as by `change`.
+        Raises any DriverError.
+        """
+        work = partial(single.row, uuid=canonical(uuid))
+        return self._with(line, session, work, self._limits.read, lost)
+
+    def _with(
+        self,
+        line: Line,
+        session: Session,
+        work: Callable[[Session], T],
+        seconds: float | None,
+        lost: Callable[[], None],
+    ) -> T:
         link = self._lines.link(line)
 
         def is_lost() -> None:
@@ -208,7 +229,6 @@ class Driver:
             lost()
 
         try:
-            seconds = None if line is Line.LONG else self._limits.write
             return self._changes.in_time(partial(work, session), seconds, is_lost)
         except libvirt.libvirtError as error:
             raise self._meaning(link, session, error) from None

@@ -28,7 +28,7 @@ from virshmanagerd.journal import (
     Json,
 )
 from virshmanagerd.operations.observing import Seen
-from virshmanagerd.operations.verbs import uuid_of
+from virshmanagerd.operations.verbs import NOT_READ, uuid_of
 from virshmanagerd.operations.work import Verdict, Work
 
 if TYPE_CHECKING:
@@ -115,16 +115,25 @@ class Steps:
         except DriverError as error:
             refusal = error
         work.calling = False
+        done = self._done(work, session) if refusal is None and not verb.waits else None
         self._runner.give_back(work)
         faults.at("called")
         if isinstance(refusal, LibvirtDown):
             self._runner.again(self.observe, work, RETRY_SECONDS)
         elif refusal is not None:
             self._refused(work, refusal)
-        elif verb.waits:
-            self.observe(work)
+        elif done is not None:
+            self._runner.end(work, done)
         else:
-            self.succeed(work)
+            self.observe(work)
+
+    def _done(self, work: Work, session: Session) -> Verdict:
+        """The verdict after a call, with the domain as it is then, if that can be read in time."""
+        entry, verb = work.entry, work.verb
+        without = partial(self._runner.end, work, Verdict(DONE, dict(NOT_READ)))
+        lost = partial(self._driver.begin, without)
+        row = partial(self._driver.row_after, verb.line, session, lost=lost)
+        return Verdict(DONE, verb.result(self._driver, entry, row))
 
     def _refused(self, work: Work, error: DriverError) -> None:
         """Judge by the state what libvirt refused: its codes differ from one hypervisor to the next."""

@@ -15,8 +15,12 @@ from virshmanagerd.operations.defining import Definition
 from virshmanagerd.operations.observing import Check, Observe, converges
 
 if TYPE_CHECKING:
+    from virshmanagerd.driver.answers import Domain
     from virshmanagerd.driver.session import Session
     from virshmanagerd.journal import Entry
+
+# Of a domain that is changed, and cannot be read.
+NOT_READ: Final[Mapping[str, None]] = MappingProxyType({"domain": None})
 
 
 @dataclass(frozen=True)
@@ -52,14 +56,19 @@ class Verb:
         """The facts of the target. Raises DriverError."""
         return driver.facts(uuid_of(entry), job=job, xml=self.xml)
 
-    def result(self, driver: Driver, entry: Entry) -> dict[str, Any]:
-        """What the verdict ``done`` tells beside itself; null for what cannot be read now."""
+    def result(
+        self, driver: Driver, entry: Entry, row: Callable[[str], Domain | None] | None = None
+    ) -> dict[str, Any]:
+        """What the verdict ``done`` tells beside itself; null for what cannot be read now.
+
+        ``row`` reads a domain, where there is a better way than the driver's.
+        """
         if entry.verb == "define":
             return _definition(driver, entry)
         try:
-            return {"domain": driver.row(uuid_of(entry))}
+            return {"domain": (row or driver.row)(uuid_of(entry))}
         except DriverError:
-            return {"domain": None}
+            return dict(NOT_READ)
 
 
 def uuid_of(entry: Entry) -> str:
