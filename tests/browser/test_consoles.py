@@ -175,8 +175,8 @@ def test_who_looks_on_sees_the_screen_too(site: Site) -> None:
 
 def test_another_program_s_console_can_be_taken_over(site: Site) -> None:
     hypervisor = site.lab.hypervisors[0]
-    # By force: the daemon keeps a console a little longer than its last viewer. The guest answers an Enter with
-    # its prompt, and that is proof: virsh says "Connected" before it has the console.
+    # By force: the daemon keeps a console a little longer than its last viewer. That the guest answers an
+    # Enter with its prompt is proof: virsh says "Connected" before it has the console.
     enters = "while echo; do sleep 0.1; done"
     virsh = "script -qc 'virsh -c qemu:///system console --force web1' /dev/null"
     hypervisor.start("virsh", "sh", "-c", f"{enters} | {virsh}")
