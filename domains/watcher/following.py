@@ -57,13 +57,18 @@ class Follower:
         *,
         writer: Writer,
         listers: Threads,
+        guards: Threads,
         lanes: Lanes,
         on_stats: Callable[["Follower", Stats], None],
     ) -> None:
         self.row = row
+        self.host = Host(
+            pk=row.id, uuid=row.uuid, hostname=row.hostname, address=row.address, port=row.port, trust="owned"
+        )
         self.generation = generation
         self.inbox = Inbox(row.id, generation)
-        self._writer, self._listers, self._lanes, self._on_stats = writer, listers, lanes, on_stats
+        self._writer, self._lanes, self._on_stats = writer, lanes, on_stats
+        self._listers, self._guards = listers, guards
         self._doubtful, self._badly_listed = row.missed_probes > 0, False
         self._stream: Stream | None = None
         self._opened_at = math.inf
@@ -80,10 +85,9 @@ class Follower:
         for task in self._tasks:
             task.cancel()
 
-    def follows(self, row: hosts.Followable) -> bool:
+    def follows(self, place: hosts.Place) -> bool:
         """Whether the host is still where it is followed, and ours."""
-        here = (self.row.address, self.row.port, self.generation)
-        return here == (row.address, row.port, row.generation)
+        return place == (self.row.address, self.row.port, self.generation)
 
     def fail(self, reason: str) -> None:
         """End the stream: what it told cannot be used."""
@@ -116,12 +120,6 @@ class Follower:
                 await self._stream.send(f'{{"type":"stats","seconds":{seconds}}}')
             except AgentError:
                 return  # its reader hears of it, too
-
-    def _host(self) -> Host:
-        row = self.row
-        return Host(
-            pk=row.id, uuid=row.uuid, hostname=row.hostname, address=row.address, port=row.port, trust="owned"
-        )
 
     async def _stay(self) -> None:
         while True:
@@ -164,7 +162,7 @@ class Follower:
         """Open the stream and read it until it ends, which is an AgentError."""
         after = f"{self._after[0]}:{self._after[1]}" if self._after else ""
         async with self._lanes.dial[self._doubtful]:
-            stream = await open_events(self._host(), after=after)
+            stream = await open_events(self.host, after=after, ask=self._guards.run)
             try:
                 async with asyncio.timeout(HELLO_SECONDS):
                     hello, _ = await self._next(stream)

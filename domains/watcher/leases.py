@@ -13,8 +13,8 @@ from redis.lock import Lock
 logger = logging.getLogger(__name__)
 
 SHARDS: Final = 64
-LEASE_SECONDS: Final = 5
-TURN_SECONDS: Final = 1.5
+LEASE_SECONDS: Final = 3
+TURN_SECONDS: Final = 1.0
 # Who waits for the leases of one that died looks more often.
 SHORT_TURN_SECONDS: Final = 0.5
 # Redis and we need not count seconds quite alike.

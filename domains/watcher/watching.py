@@ -12,7 +12,6 @@ from hosts import guards
 from hosts import services as hosts
 from hosts.errors import BadPayload
 from hosts.events import Stats
-from hosts.models import Host
 
 from .. import services
 from .beats import note_watcher
@@ -45,7 +44,9 @@ class Watcher:
         self._writer = Writer(self._lost, self._failed)
         self._lanes = Lanes()
         self._listers = Threads(LISTERS, "listing")
-        self._clerk, self._leaser, self._gauger = (Threads(1, name) for name in ("clerk", "leases", "stats"))
+        self._clerk, self._leaser, self._gauger, self._guards = (
+            Threads(1, name) for name in ("clerk", "leases", "stats", "guards")
+        )
         self._stats: dict[int, tuple[Follower, Stats]] = {}
         self._measured = asyncio.Event()
         try:
@@ -71,7 +72,8 @@ class Watcher:
                 await self._leaser.run(self._leases.end)
         except (RedisError, OSError) as error:
             logger.warning("The leases are not given back, and end by themselves: %s", error)
-        ending = (self._writer.threads, self._clerk, self._leaser, self._gauger, self._listers)
+        own = (self._clerk, self._leaser, self._gauger, self._guards)
+        ending = (self._writer.threads, *own, self._listers)
         for threads in ending:
             threads.finish()
         for threads in ending:
@@ -95,25 +97,25 @@ class Watcher:
             await asyncio.sleep(ROSTER_SECONDS)
 
     async def _update_roster(self) -> None:
-        rows = await self._clerk.run(hosts.followable_hosts)
-        wanted = {row.id: row for row in rows if shard_of(row.id) in self._shards}
+        places = await self._clerk.run(hosts.followable_places)
+        wanted = {host_id for host_id in places if shard_of(host_id) in self._shards}
         for host_id, follower in list(self.followers.items()):
-            row = wanted.get(host_id)
-            if row is None or not follower.follows(row):
+            if host_id not in wanted or not follower.follows(places[host_id]):
                 self._drop(host_id)
         for host_id in await self._clerk.run(self._outside_ranges):
             self.followers[host_id].hang_up()
-        new = wanted.keys() - self.followers.keys()
+        new = wanted - self.followers.keys()
         # Whoever is not sure of its lease takes no host from another: it may be the one that was replaced.
         if not new or not self._leases.sure:
             return
         generations = await self._clerk.run(hosts.follow, new)
-        for host_id in sorted(generations, key=lambda host_id: (wanted[host_id].missed_probes, host_id)):
-            self.followers[host_id] = Follower(
-                wanted[host_id],
-                generations[host_id],
+        for row in await self._clerk.run(hosts.followables, generations):
+            self.followers[row.id] = Follower(
+                row,
+                generations[row.id],
                 writer=self._writer,
                 listers=self._listers,
+                guards=self._guards,
                 lanes=self._lanes,
                 on_stats=self._note_stats,
             )
@@ -171,11 +173,10 @@ class Watcher:
             await self._measured.wait()
             self._measured.clear()
             while self._stats:
-                host_id, (follower, stats) = self._stats.popitem()
-                host = Host(pk=host_id, hostname=follower.row.hostname, address=follower.row.address)
+                _, (follower, stats) = self._stats.popitem()
                 try:
-                    await self._gauger.run(services.record_stats, host, stats.data)
+                    await self._gauger.run(services.record_stats, follower.host, stats.data)
                 except BadPayload as error:
                     follower.fail(str(error))
                 except DatabaseError as error:
-                    logger.warning("What %s measured is not kept: %s", host, error)
+                    logger.warning("What %s measured is not kept: %s", follower.host, error)

@@ -10,7 +10,6 @@ from django.db import DatabaseError, InterfaceError, OperationalError
 
 from hosts import services as hosts
 from hosts.events import DomainEvent, Event, HostEvent, OperationEvent
-from hosts.models import Host
 from hosts.payloads import DomainFacts
 
 from .. import services
@@ -119,8 +118,8 @@ def _write_rows(parcels: Sequence[Parcel]) -> set[int]:
         for parcel in ours:
             for event in parcel.events:
                 if isinstance(event, HostEvent) and event.word == "libvirt.down":
-                    hosts.note_libvirt_down(mine[parcel.host_id], event.detail)
-    return set(mine)
+                    hosts.note_libvirt_down(parcel.host_id, event.detail)
+    return mine
 
 
 def _report(parcel: Parcel) -> services.Report:
@@ -141,16 +140,13 @@ def _settle_operations(parcels: Sequence[Parcel]) -> None:
 
     It comes before the rows: the one with a verdict may be older than what the events after it tell.
     """
-    told = [parcel for parcel in parcels if any(isinstance(event, OperationEvent) for event in parcel.events)]
-    if not told:
-        return
-    with hosts.writing_turn():
-        mine = _still_ours(told)
-    for parcel in told:
+    for parcel in parcels:
         for event in parcel.events:
-            if isinstance(event, OperationEvent) and parcel.host_id in mine:
-                hosts.settle_report(mine[parcel.host_id], event.document)
+            if isinstance(event, OperationEvent):
+                with hosts.writing_turn():
+                    if _still_ours([parcel]):
+                        hosts.settle_report(parcel.host_id, event.document)
 
 
-def _still_ours(parcels: Sequence[Parcel]) -> dict[int, Host]:
+def _still_ours(parcels: Sequence[Parcel]) -> set[int]:
     return hosts.still_followed({parcel.host_id: parcel.generation for parcel in parcels})

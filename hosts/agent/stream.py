@@ -7,6 +7,7 @@ name; no proxy, no redirect, no compression, nothing from the environment. All e
 
 import asyncio
 import uuid
+from collections.abc import Awaitable, Callable
 from types import TracebackType
 from typing import Final, Literal, Self
 from urllib.parse import urlencode
@@ -55,6 +56,12 @@ CONSOLE_FRAMES_AHEAD: Final = 4
 
 ConsoleKind = Literal["serial", "vnc"]
 ConsoleMode = Literal["ask", "view", "take"]
+Ask = Callable[[Callable[[str], bool], str], Awaitable[bool]]
+
+
+async def in_a_thread(question: Callable[[str], bool], address: str) -> bool:
+    """Ask the database on a connection that is made for it."""
+    return await database_sync_to_async(question)(address)
 
 
 class _Connection(ClientConnection):
@@ -119,14 +126,16 @@ class Stream:
         self._connection.transport.abort()
 
 
-async def open_events(host: Host, *, after: str = "") -> Stream:
+async def open_events(host: Host, *, after: str = "", ask: Ask = in_a_thread) -> Stream:
     """Open the stream of a host's events, its replay from `after` (`EPOCH:SEQ`, or nothing).
+
+    Who opens a thousand of them has the database asked by `ask`, on a connection that is kept.
 
     Raises:
         AgentError: when it cannot be opened.
     """
     query = f"?{urlencode({'after': after})}" if after else ""
-    return await _open(host, f"/v1/events{query}", EVENT_BYTES, EVENTS_AHEAD)
+    return await _open(host, f"/v1/events{query}", EVENT_BYTES, EVENTS_AHEAD, ask)
 
 
 async def open_console(
@@ -142,10 +151,10 @@ async def open_console(
     return await _open(host, path, CONSOLE_BYTES, CONSOLE_FRAMES_AHEAD)
 
 
-async def _open(host: Host, path: str, limit: int, ahead: int) -> Stream:
+async def _open(host: Host, path: str, limit: int, ahead: int, ask: Ask = in_a_thread) -> Stream:
     if host.trust in {Trust.DENIED, Trust.RETIRED}:
         raise GivenUp(host.trust)
-    if not await database_sync_to_async(guards.may_dial)(host.address):
+    if not await ask(guards.may_dial, host.address):
         raise OutsideRanges
     name = keys.host_name(host.uuid)
     protocol = ClientProtocol(parse_uri(f"wss://{name}:{host.port}{path}"), max_size=limit)

@@ -24,8 +24,10 @@ from .statuses import publish_statuses
 from .turns import writing_turn
 from .watching import (
     Followable,
+    Place,
     follow,
-    followable_hosts,
+    followable_places,
+    followables,
     is_followed,
     note_alive,
     note_bad_events,
@@ -36,6 +38,7 @@ from .watching import (
 __all__ = [
     "Followable",
     "Meeting",
+    "Place",
     "ProbeOutcome",
     "RefreshOutcome",
     "Target",
@@ -49,7 +52,8 @@ __all__ = [
     "create_join_key",
     "deny",
     "follow",
-    "followable_hosts",
+    "followable_places",
+    "followables",
     "forget",
     "is_followed",
     "meet",

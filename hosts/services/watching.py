@@ -10,7 +10,8 @@ from datetime import datetime, timedelta
 from typing import NamedTuple
 from uuid import UUID
 
-from django.db.models import F
+from django.db.models import F, TextField
+from django.db.models.functions import Cast
 from django.utils import timezone
 
 from ..choices import Trust
@@ -24,11 +25,18 @@ FRESH = timedelta(seconds=20)
 # What a daemon says that it can do, when it has a stream of events.
 EVENTS = "events"
 BAD_EVENTS = "bad_events"
-_FIELDS = ("pk", "uuid", "hostname", "address", "port", "missed_probes", "watch_generation")
+
+
+class Place(NamedTuple):
+    """Where a host is, and the generation under which it is followed."""
+
+    address: str
+    port: int
+    generation: int
 
 
 class Followable(NamedTuple):
-    """An owned host that tells its events: where, and how many probes it has missed."""
+    """An owned host that tells its events, and how many probes it has missed."""
 
     id: int
     uuid: UUID
@@ -36,13 +44,22 @@ class Followable(NamedTuple):
     address: str
     port: int
     missed_probes: int
-    generation: int
 
 
-def followable_hosts() -> list[Followable]:
-    """Return every host that may be followed, with one query."""
-    rows = _spoken_to().order_by("missed_probes", "pk").values_list("features", *_FIELDS)
-    return [Followable(*row) for features, *row in rows if EVENTS in features]
+def followable_places() -> dict[int, Place]:
+    """Return where every host is that may be followed: one query, of little, since it is asked every second.
+
+    So the list of features is searched as text, and by the database.
+    """
+    rows = _spoken_to().annotate(told=Cast("features", TextField())).filter(told__contains=f'"{EVENTS}"')
+    found = rows.order_by().values_list("pk", "address", "port", "watch_generation")
+    return {pk: Place(address, port, generation) for pk, address, port, generation in found}
+
+
+def followables(host_ids: Collection[int]) -> list[Followable]:
+    """Return what must be known of hosts to follow them: those first that answered their last probe."""
+    rows = Host.objects.filter(pk__in=host_ids).order_by("missed_probes", "pk")
+    return [Followable(*row) for row in rows.values_list(*Followable._fields)]
 
 
 def follow(host_ids: Collection[int]) -> dict[int, int]:
@@ -53,9 +70,10 @@ def follow(host_ids: Collection[int]) -> dict[int, int]:
         return dict(Host.objects.filter(pk__in=mine).values_list("pk", "watch_generation"))
 
 
-def still_followed(generations: Mapping[int, int]) -> dict[int, Host]:
+def still_followed(generations: Mapping[int, int]) -> set[int]:
     """Return those of the hosts (`{id: generation}`) that may be written, until the transaction ends."""
-    return {host.pk: host for host in _locked(generations) if host.watch_generation == generations[host.pk]}
+    rows = _locked(generations).values_list("pk", "watch_generation")
+    return {pk for pk, generation in rows if generation == generations[pk]}
 
 
 def note_alive(generations: Mapping[int, int]) -> set[int]:
@@ -78,17 +96,18 @@ def is_followed(host: Host, now: datetime) -> bool:
     return host.trust == Trust.OWNED and watched is not None and abs(now - watched) < FRESH
 
 
-def note_libvirt_down(host: Host, detail: str) -> None:
+def note_libvirt_down(host_id: int, detail: str) -> None:
     """The host lost its libvirt. The domains keep their last known state."""
     reason = sentence("libvirt_down", detail=detail or "-")
+    host = Host.objects.get(pk=host_id)
     record(host, libvirt_alive=False, libvirt_error=detail, problem="libvirt_down", reason=reason)
 
 
 def note_bad_events(host_id: int, generation: int, detail: str) -> None:
     """The host said on its stream what no daemon of ours says. Its probes go on."""
     with writing_turn():
-        for host in still_followed({host_id: generation}).values():
-            set_problem(host, BAD_EVENTS, sentence(BAD_EVENTS, detail=detail))
+        if still_followed({host_id: generation}):
+            set_problem(Host.objects.get(pk=host_id), BAD_EVENTS, sentence(BAD_EVENTS, detail=detail))
 
 
 def _spoken_to() -> HostQuerySet:

@@ -87,14 +87,14 @@ def test_progress_grows_and_moves_nothing(ada: User) -> None:
 
 def test_another_host_does_not_speak_of_it(ada: User) -> None:
     operation = sent(a_host(), ada)
-    assert not services.settle_report(a_host(), told(operation, "done"))
+    assert not services.settle_report(a_host().pk, told(operation, "done"))
     assert fresh(operation).is_open
 
 
 def test_a_host_does_not_speak_of_what_it_was_never_given(ada: User) -> None:
     host = a_host()
     operation = asked_for(host, ada)
-    assert not services.settle_report(host, told(operation, "failed"))
+    assert not services.settle_report(host.pk, told(operation, "failed"))
     assert fresh(operation).state == S.ACCEPTED
 
 
@@ -116,7 +116,7 @@ def test_a_host_does_not_speak_of_what_it_was_never_given(ada: User) -> None:
 def test_what_is_no_document_is_not_heard(ada: User, lie: dict[str, Any]) -> None:
     host = a_host()
     operation = sent(host, ada)
-    assert not services.settle_report(host, told(operation, "done") | lie)
+    assert not services.settle_report(host.pk, told(operation, "done") | lie)
     assert fresh(operation).is_open
 
 
@@ -126,7 +126,7 @@ def test_a_row_of_another_domain_is_not_mirrored(ada: User) -> None:
     heard: list[Any] = []
     domain_reported.connect(receiver := lambda **told: heard.append(told))
     try:
-        services.settle_report(host, told(operation, "done", result={"domain": told_domain()}))
+        services.settle_report(host.pk, told(operation, "done", result={"domain": told_domain()}))
     finally:
         domain_reported.disconnect(receiver)
     assert fresh(operation).state == S.SUCCEEDED
@@ -140,7 +140,7 @@ def test_the_row_of_its_domain_is_passed_on(ada: User) -> None:
     domain_reported.connect(receiver := lambda **told: heard.append(told))
     try:
         row = told_domain(uuid=str(operation.target_uuid))
-        services.settle_report(host, told(operation, "done", result={"domain": row}))
+        services.settle_report(host.pk, told(operation, "done", result={"domain": row}))
     finally:
         domain_reported.disconnect(receiver)
     assert heard[0]["host"] == host

@@ -432,7 +432,7 @@ def test_a_watched_host_is_not_asked_all_the_time(host: Host, journal: Journal, 
     operation = carried(due_now(operation))
     assert operation.due_at - timezone.now() > timedelta(seconds=10)
     report = journal.settle(operation.pk, "done")
-    assert services.settle_report(host, report)
+    assert services.settle_report(host.pk, report)
     assert fresh(operation).state == S.SUCCEEDED
 
 

@@ -81,7 +81,7 @@ class World:
     def report(self) -> None:
         """The watcher passes on all that was told up to now, old news too."""
         for document in self.told:
-            services.settle_report(self.host, document)
+            services.settle_report(self.host.pk, document)
 
     def cancel(self) -> None:
         try:

@@ -115,7 +115,7 @@ def report_when_it_runs(host: Host, journal: Journal, operation: Operation, at: 
         time.sleep(0.01)
     with journal.lock:
         document = dict(journal.settle(operation.pk, "done"))
-    while not services.settle_report(host, document):
+    while not services.settle_report(host.pk, document):
         assert time.monotonic() < ends
     at.append(time.monotonic())
 
@@ -195,7 +195,7 @@ def test_of_two_verdicts_one_counts(host: Host, journal: Journal, ada: User) -> 
         services.carry(operation.pk)
         known = journal.operations[str(operation.pk)]
         verdicts = [known | {"state": state} for state in ("done", "failed", "done", "unknown")]
-        moved = at_once(*[partial(services.settle_report, host, verdict) for verdict in verdicts])
+        moved = at_once(*[partial(services.settle_report, host.pk, verdict) for verdict in verdicts])
         assert sum(moved) == 1
         assert len(moves_of(operation)) == 3
 

@@ -12,7 +12,7 @@ from django.utils import timezone
 from ... import faults
 from ...choices import OperationState
 from ...errors import BadPayload, sentence
-from ...models import Host, Operation
+from ...models import Operation
 from ...payloads import OperationDocument, Problem, operation_document
 from ...signals import domain_gone, domain_reported
 from .bulk import child_ended
@@ -74,8 +74,8 @@ def problem(word: str, **values: object) -> Problem:
     return Problem(type=word, detail=sentence(word, **values))
 
 
-def settle_report(host: Host, document: Mapping[str, Any]) -> bool:
-    """Settle what `host` reports of an operation by itself; return whether something moved.
+def settle_report(host_id: int, document: Mapping[str, Any]) -> bool:
+    """Settle what a host reports of an operation by itself; return whether something moved.
 
     A host speaks of its own operations alone: what is no document, or of an operation that was never given to
     it, is not heard.
@@ -84,7 +84,7 @@ def settle_report(host: Host, document: Mapping[str, Any]) -> bool:
         checked = operation_document(document)
     except BadPayload:
         return False
-    operation = Operation.objects.filter(pk=checked["id"], host=host).exclude(sent_at=None).first()
+    operation = Operation.objects.filter(pk=checked["id"], host=host_id).exclude(sent_at=None).first()
     return operation is not None and settle(operation, checked)
 
 

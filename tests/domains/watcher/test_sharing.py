@@ -13,6 +13,8 @@ from typing import Any
 import pytest
 from channels.db import database_sync_to_async
 from django.conf import settings
+from django.contrib.auth.models import User
+from django.utils import timezone
 from redis import Redis
 from redis.exceptions import ConnectionError as NotThere
 
@@ -20,10 +22,11 @@ from domains.models import Domain
 from domains.watcher import Watcher, leases, writing
 from domains.watcher.writing import Parcel
 from hosts import services as hosts
-from hosts.events import DomainEvent
-from hosts.models import Host
+from hosts.events import DomainEvent, OperationEvent
+from hosts.models import Host, Operation
 from tests.domains.factories import facts
 from tests.hosts.factories import a_host
+from tests.hosts.journals import asked_for
 
 from .waiting import Play, becomes, until
 
@@ -62,6 +65,23 @@ def test_who_was_replaced_writes_nothing() -> None:
     assert (host.watched_at, host.problem, Domain.objects.count()) == (None, "", 0)
     assert not writing.write([Parcel(host.pk, new, [an_event()])]).lost
     assert Domain.objects.count() == 1
+
+
+def test_who_was_replaced_settles_nothing(django_user_model: type[User]) -> None:
+    host = a_host()
+    operation = asked_for(host, django_user_model.objects.create_user("ada"))
+    Operation.objects.filter(pk=operation.pk).update(sent_at=timezone.now())
+    old = hosts.follow([host.pk])[host.pk]
+    new = hosts.follow([host.pk])[host.pk]
+    document = {"id": str(operation.pk), "journal_id": "j", "verb": "start", "state": "done", "age": 1}
+    document |= {"progress": None, "result": {}, "problem": None}
+    verdict = OperationEvent("e1", 1, document, domain=None)
+    assert writing.write([Parcel(host.pk, old, [verdict])]).lost == {host.pk}
+    operation.refresh_from_db()
+    assert operation.is_open
+    assert not writing.write([Parcel(host.pk, new, [verdict])]).lost
+    operation.refresh_from_db()
+    assert not operation.is_open
 
 
 def test_of_many_hosts_only_those_that_are_ours_are_written() -> None:
