@@ -4,13 +4,13 @@ from collections.abc import Callable
 from typing import Any, ClassVar, Final, Literal, cast
 
 from django.http import HttpResponse
-from django.shortcuts import get_object_or_404
 from django.utils.translation import gettext as _
 from drf_spectacular.types import OpenApiTypes
 from drf_spectacular.utils import OpenApiParameter, extend_schema
 from rest_framework import mixins, viewsets
 from rest_framework.decorators import action
 from rest_framework.exceptions import ValidationError
+from rest_framework.generics import get_object_or_404
 from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.serializers import BaseSerializer
@@ -60,8 +60,14 @@ class VerbsMixin(viewsets.GenericViewSet[Domain]):
     }
 
     def _act(self, request: Request, name: str, args: dict[str, Any] | None = None) -> Response:
-        operation = services.act(self.get_object(), name, args=args, **asked_by(request))
+        operation = services.act(self._target(), name, args=args, **asked_by(request))
         return answered(request, operation)
+
+    def _target(self) -> Domain:
+        """The domain of the address: no filter chooses among one, and what only lists show takes 4 ms."""
+        domain: Domain = get_object_or_404(Domain.objects.select_related("host"), pk=self.kwargs["pk"])
+        self.check_object_permissions(self.request, domain)
+        return domain
 
     @verb
     def start(self, request: Request, pk: str) -> Response:

@@ -27,6 +27,8 @@ from .serializers import (
     OperationSerializer,
 )
 
+# One for all: to make its fields takes nine times as long as to show an operation by them.
+_SHOWN: Final = OperationDetailSerializer()
 LONGEST_WAIT_SECONDS: Final = 30
 # RFC 7240, section 4.3: `wait=10`, alone or among other preferences.
 WAIT: Final = re.compile(r'(?:^|[,;])\s*wait\s*=\s*"?(\d{1,9})"?\s*(?=[,;]|$)', re.IGNORECASE)
@@ -72,8 +74,9 @@ def answered(request: Request, operation: Operation) -> Response:
     if wait:
         operation = services.wait_for(operation, wait)
         headers["Preference-Applied"] = f"wait={wait}"
-    data = OperationDetailSerializer(operation).data
-    return Response(data, status=202 if operation.is_open else 200, headers=headers)
+    return Response(
+        _SHOWN.to_representation(operation), status=202 if operation.is_open else 200, headers=headers
+    )
 
 
 class HostViewSet(

@@ -206,7 +206,7 @@ def test_pages_hear_of_each_move(ada: User, monkeypatch: pytest.MonkeyPatch) -> 
     heard: list[live.News] = []
     monkeypatch.setattr(moves, "publish_all", heard.extend)
     host = a_host()
-    operation = asked_for(host, ada, target_id=7)
+    operation = asked_for(host, ada, target_id=7, here=False)
     moves.move(operation, S.SENT)
     moves.move(operation, S.SENT)
     assert (

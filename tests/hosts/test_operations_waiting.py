@@ -17,11 +17,11 @@ from django.utils import timezone
 from kombu.exceptions import OperationalError as BrokerError
 from pytest_django.fixtures import Settings
 
-from hosts import services
+from hosts import live, services
 from hosts.choices import OperationState
 from hosts.errors import NotPossible
 from hosts.models import Host, Operation
-from hosts.services.operations import waiting
+from hosts.services.operations import moves, waiting
 from hosts.services.operations.bulk import Target, accept_bulk, advance
 from hosts.services.operations.moves import NEVER
 from hosts.trust import ClientIdentity
@@ -106,6 +106,32 @@ def test_who_waits_carries(host: Host, journal: Journal, ada: User) -> None:
     operation = services.wait_for(asked_for(host, ada), 10)
     assert time.monotonic() - begun < 5
     assert (operation.state, journal.ran) == (S.SUCCEEDED, [str(operation.pk)])
+
+
+@pytest.mark.parametrize("missed_probes", [0, 1])
+def test_pages_hear_of_it_when_it_is_sent_or_left_to_workers(
+    host: Host, ada: User, missed_probes: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    heard: list[live.News] = []
+    monkeypatch.setattr(moves, "publish_all", heard.extend)
+    host.missed_probes = missed_probes
+    operation = asked_for(host, ada)
+    assert heard == []
+    services.wait_for(operation, 0.2)
+    assert {news.id for news in heard} == {str(operation.pk)}
+
+
+def test_what_changed_since_it_was_stored_is_not_sent(host: Host, journal: Journal, ada: User) -> None:
+    cancelled = asked_for(host, ada)
+    services.cancel(cancelled, actor=ada)
+    assert services.carry(cancelled.pk, known=cancelled)
+    assert (fresh(cancelled).state, journal.requests) == (S.CANCELLED, [])
+    journal.ends = "started"
+    carried = asked_for(host, ada)
+    for _ in range(2):
+        assert services.carry(carried.pk, known=carried)
+    assert [method for method, _ in journal.requests] == ["PUT"]
+    assert fresh(carried).attempts == 1
 
 
 def report_when_it_runs(host: Host, journal: Journal, operation: Operation, at: list[float]) -> None:

@@ -45,6 +45,8 @@ def accept(
 ) -> Operation:
     """Store an operation; workers then carry it, unless the caller will (`here`). No host is asked for that.
 
+    Nor is anybody told of it then before it was sent, which is a moment later: see `wait_for`.
+
     `key` is the caller's Idempotency-Key: with the same `fingerprint` the first operation is returned again,
     in its present state. Callers ask `replayed` before they judge the target; of two requests at once that
     both find nothing there, the second gets the first one's operation here.
@@ -68,7 +70,7 @@ def accept(
         due_at=now,
         deadline=now + deadline,
     )
-    if not store(operation):
+    if not store(operation, tell=not here):
         return replayed(actor, key, fingerprint) or operation
     faults.at("accepted")
     if not here:
@@ -86,7 +88,7 @@ def described(*, actor: User, key: str, fingerprint: str) -> dict[str, Any]:
     }
 
 
-def store(operation: Operation) -> bool:
+def store(operation: Operation, *, tell: bool = True) -> bool:
     """Insert an operation with the first line of its timeline; False when its key is taken."""
     try:
         with transaction.atomic():
@@ -94,7 +96,8 @@ def store(operation: Operation) -> bool:
             OperationEvent.objects.create(
                 operation=operation, at=operation.created_at, state=OperationState.ACCEPTED
             )
-            announce([operation])
+            if tell:
+                announce([operation])
     except IntegrityError:
         if operation.idempotency_key is None:
             raise

@@ -71,13 +71,13 @@ def _due(host: Host) -> QuerySet[Operation]:
     return Operation.objects.open().filter(host=host, due_at__lte=timezone.now())
 
 
-def carry(operation_id: UUID, *, within: float = EXCHANGE_SECONDS) -> bool:
+def carry(operation_id: UUID, *, within: float = EXCHANGE_SECONDS, known: Operation | None = None) -> bool:
     """Work once on an operation that is due: send it, cancel it, or ask how far it is.
 
     Takes `within` seconds at most. Returns False when its host gave no answer. Two carriers never work on one
-    operation: the one whose update of `due_at` counts has it.
+    operation: the one whose update of `due_at` counts has it. `known`: see `take`.
     """
-    held = take(operation_id)
+    held = take(operation_id, known)
     if held is None:
         return True
     operation = held.operation

@@ -49,10 +49,16 @@ class Held:
     first: bool
 
 
-def take(operation_id: UUID) -> Held | None:
+def take(operation_id: UUID, known: Operation | None = None) -> Held | None:
+    """Hold an operation that is due, unless another carrier does; None also of one that ends here.
+
+    Who has just stored it knows it, and spares a look: `known`, which is due. That it is still so, the update
+    tells.
+    """
     now = timezone.now()
-    rows = Operation.objects.open().exclude(target_type=TargetType.SELECTION).select_related("host")
-    operation = rows.filter(pk=operation_id, due_at__lte=now).first()
+    rows = Operation.objects.open().exclude(target_type=TargetType.SELECTION)
+    due = rows.filter(pk=operation_id, due_at__lte=now)
+    operation = known or due.select_related("host").first()
     if operation is None:
         return None
     held = Held(operation, now + HOLD, first=operation.sent_at is None)

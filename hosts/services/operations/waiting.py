@@ -15,7 +15,7 @@ from redis.exceptions import RedisError
 from ...models import Operation
 from .accepting import wake_carriers
 from .carrying import carry, is_doubtful
-from .moves import channel_of
+from .moves import announce, channel_of
 
 Bell = Callable[[float], object]
 
@@ -37,29 +37,37 @@ def wait_for(operation: Operation, seconds: float) -> Operation:
         _leave_to_workers(operation)
         return operation
     try:
-        with _bell(operation.pk) as bell:
-            return _see_through(operation, time.monotonic() + seconds, bell)
+        return _see_through(operation, time.monotonic() + seconds)
     finally:
         _room.release()
 
 
-def _see_through(operation: Operation, ends_at: float, bell: Bell) -> Operation:
+def _see_through(operation: Operation, ends_at: float) -> Operation:
     here = operation.host is not None and not is_doubtful(operation.host)
     if not here:
         _leave_to_workers(operation)
-    while True:
-        if here and operation.due_at <= timezone.now():
-            here = carry(operation.pk, within=max(ends_at - time.monotonic(), 0.1))
-        operation = Operation.objects.select_related("host").get(pk=operation.pk)
-        left = ends_at - time.monotonic()
-        if not operation.is_open or left <= 0:
-            return operation
-        due_in = (operation.due_at - timezone.now()).total_seconds() if here else LOOK_SECONDS
-        bell(max(0.0, min(left, due_in, LOOK_SECONDS)))
+    elif operation.due_at <= timezone.now():
+        here = carry(operation.pk, within=_left(ends_at), known=operation)
+    # Only now, so that the host waits for nothing: what moved before is seen by the first look.
+    with _bell(operation.pk) as bell:
+        while True:
+            operation = Operation.objects.get(pk=operation.pk)
+            left = ends_at - time.monotonic()
+            if not operation.is_open or left <= 0:
+                return operation
+            due_in = (operation.due_at - timezone.now()).total_seconds() if here else LOOK_SECONDS
+            bell(max(0.0, min(left, due_in, LOOK_SECONDS)))
+            if here and operation.due_at <= timezone.now():
+                here = carry(operation.pk, within=_left(ends_at))
+
+
+def _left(ends_at: float) -> float:
+    return max(ends_at - time.monotonic(), 0.1)
 
 
 def _leave_to_workers(operation: Operation) -> None:
     if operation.host_id and operation.is_open:
+        announce([operation])
         wake_carriers([operation.host_id])
 
 
