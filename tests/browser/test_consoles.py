@@ -10,6 +10,7 @@ import pytest
 from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Browser, BrowserContext, Locator, Page, Playwright, expect
 
+from tests.lab.hypervisor import Guest
 from tests.lab.laboratory import BLOCK, Lab
 from tests.lab.machine import wait_for
 from tests.lab.server import PASSWORD, Server
@@ -41,6 +42,23 @@ class Site:
 
     def domain(self, name: str = "web1") -> int:
         return int(next(row["id"] for row in self.server.everything("domains/") if row["name"] == name))
+
+    def add_guest(self, name: str, pattern: str, instead: str = "") -> int:
+        """Start a guest in whose XML something is replaced; its id, once the server knows it."""
+        hypervisor = self.lab.hypervisors[0]
+        hypervisor.add_guest(Guest(name, running=False))
+        xml = hypervisor.virsh("dumpxml", "--inactive", name)
+        changed, count = re.subn(pattern, instead, xml, flags=re.DOTALL)
+        assert count == 1, xml
+        hypervisor.write(f"run/lab/{name}.xml", changed)
+        hypervisor.virsh("define", f"/run/lab/{name}.xml")
+        hypervisor.virsh("start", name)
+        running = "domains/?state=running"
+        wait_for(
+            lambda: name in {row["name"] for row in self.server.everything(running)},
+            f"the server knows {name}",
+        )
+        return self.domain(name)
 
     @contextmanager
     def context(self, **options: Any) -> Iterator[BrowserContext]:
@@ -223,15 +241,34 @@ def test_what_is_missing_is_said_and_a_stopped_guest_can_be_started(site: Site) 
 
 
 def test_a_display_that_is_missing_is_said_with_what_adds_it(site: Site) -> None:
-    hypervisor = site.lab.hypervisors[0]
-    xml = hypervisor.virsh("dumpxml", "--inactive", "db1")
-    hypervisor.write("run/lab/blind.xml", re.sub("<graphics.*</graphics>", "", xml, flags=re.DOTALL))
-    hypervisor.virsh("define", "/run/lab/blind.xml")
-    hypervisor.virsh("start", "db1")
+    domain = site.add_guest("blind", "<graphics.*</graphics>")
     with site.page() as page:
-        page.goto(f"/domains/{site.domain('db1')}/console/?kind=vnc")
-        expect(page.get_by_text("db1 has no VNC display.")).to_be_visible(timeout=15_000)
+        page.goto(f"/domains/{domain}/console/?kind=vnc")
+        expect(page.get_by_text("blind has no VNC display.")).to_be_visible(timeout=15_000)
+        expect(page.get_by_text("Its display is SPICE")).to_be_hidden()
         expect(page.locator(".console-xml:visible")).to_contain_text('<graphics type="vnc"')
+        page.get_by_role("link", name="Serial").click()
+        expect(status(page)).to_have_text("Live")
+
+
+def test_a_serial_line_that_is_missing_is_said_with_what_adds_it(site: Site) -> None:
+    domain = site.add_guest("mute", "<serial.*</console>")
+    with site.page() as page:
+        page.goto(f"/domains/{domain}/console/")
+        expect(page.get_by_text("mute has no serial console.")).to_be_visible(timeout=15_000)
+        expect(page.locator(".console-xml:visible")).to_contain_text('<serial type="pty"/>')
+        page.get_by_role("link", name="Graphics").click()
+        expect(status(page)).to_have_text("Live")
+
+
+def test_a_display_that_only_spice_shows_is_said(site: Site) -> None:
+    spice = '<graphics type="spice" autoport="yes" listen="127.0.0.1"/>'
+    domain = site.add_guest("spicy", "<graphics.*</graphics>", spice)
+    wait_for(lambda: site.server.ask("GET", f"domains/{domain}/")["graphics"], "its devices are known")
+    with site.page() as page:
+        page.goto(f"/domains/{domain}/console/?kind=vnc")
+        said = page.get_by_text("spicy has no VNC display. Its display is SPICE")
+        expect(said).to_be_visible(timeout=15_000)
         page.get_by_role("link", name="Serial").click()
         expect(status(page)).to_have_text("Live")
 
