@@ -1,5 +1,6 @@
 """Consoles in a real browser, of a real guest on a real hypervisor: what is typed, seen and told."""
 
+import json
 import re
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -8,7 +9,15 @@ from typing import Any
 
 import pytest
 from axe_playwright_python.sync_playwright import Axe
-from playwright.sync_api import Browser, BrowserContext, Locator, Page, Playwright, expect
+from playwright.sync_api import (
+    Browser,
+    BrowserContext,
+    Locator,
+    Page,
+    Playwright,
+    WebSocketRoute,
+    expect,
+)
 
 from tests.lab.hypervisor import Guest
 from tests.lab.laboratory import BLOCK, Lab
@@ -136,6 +145,24 @@ def test_typing_into_the_serial_console(site: Site) -> None:
         page.get_by_label("Text", exact=True).fill("echo pasted $((40 + 1))\n")
         page.get_by_role("button", name="Type it").click()
         expect(screen(page).locator(".xterm-rows")).to_contain_text("pasted 41")
+
+
+def test_what_a_slow_page_missed_is_said_where_it_is_missing(site: Site) -> None:
+    """The daemon leaves something out for who is too far behind; here it is told so between two answers."""
+    with site.page() as page:
+        line: list[WebSocketRoute] = []
+
+        def between(browser: WebSocketRoute) -> None:
+            browser.connect_to_server()
+            line.append(browser)
+
+        page.route_web_socket(re.compile("/ws/console/"), between)
+        opened(page, site.domain())
+        type_and_read(page, "echo before $((1 + 1))", "before 2")
+        line[0].send(json.dumps({"type": "skipped", "bytes": 4321}))
+        type_and_read(page, "echo after $((1 + 2))", "after 3")
+        said = screen(page).locator(".xterm-rows").inner_text()
+        assert re.search("before 2.*4321 bytes were left out here.*after 3", said, re.DOTALL)
 
 
 def test_the_screen_of_a_guest(site: Site) -> None:
