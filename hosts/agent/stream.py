@@ -33,7 +33,7 @@ from ..errors import (
 from ..models import Host
 from ..trust import keys
 from ..untrusted import clean
-from .transport import refusal, shared_context, translated
+from .transport import FORGET_UNSENT, refusal, shared_context, translated
 
 KIB: Final = 2**10
 # Seconds: TCP and TLS; from there to the daemon's consent; the farewell.
@@ -201,6 +201,7 @@ async def _dial(host: Host, name: str, protocol: ClientProtocol, ahead: int) -> 
         raise Unreachable from None
     except OSError as error:
         raise translated(error) from error
+    made.transport.get_extra_info("socket").setsockopt(*FORGET_UNSENT)
     return made
 
 

@@ -1,7 +1,10 @@
 """Mutual TLS and HTTP to one host: what is trusted, when a read ends, and what an error means."""
 
+import math
 import re
+import socket
 import ssl
+import struct
 import threading
 import time
 import uuid
@@ -16,6 +19,7 @@ from typing import Any, Final, NamedTuple
 import requests
 import urllib3
 from requests.adapters import HTTPAdapter
+from urllib3.connection import HTTPConnection
 
 from ..errors import (
     AgentError,
@@ -35,6 +39,9 @@ from ..untrusted import a_text, an_object, parse_json
 # OpenSSL's X509_V_ERR_CERT_NOT_YET_VALID and X509_V_ERR_CERT_HAS_EXPIRED.
 OUT_OF_DATE: Final = frozenset({9, 10})
 STATUSES_OK: Final = frozenset({200, 202})
+# A socket option: closing throws away what the other side has not acknowledged. The kernel would go on
+# sending it for minutes, and what was given up would be done after a partition.
+FORGET_UNSENT: Final = (socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
 
 
 class Timeouts(NamedTuple):
@@ -97,7 +104,8 @@ class _HostAdapter(HTTPAdapter):
         super().__init__(pool_connections=2, pool_maxsize=connections)
 
     def init_poolmanager(self, connections: int, maxsize: int, block: bool = False, **more: Any) -> None:  # noqa: FBT001, FBT002
-        super().init_poolmanager(connections, maxsize, block, **more, **self._tls)
+        options = [*HTTPConnection.default_socket_options, FORGET_UNSENT]
+        super().init_poolmanager(connections, maxsize, block, socket_options=options, **more, **self._tls)
 
     def cert_verify(self, *args: Any) -> None:
         """Nothing: the base class would make our context trust the public authorities too."""
@@ -109,6 +117,13 @@ class _Call:
 
     ends_at: float
     spoke: bool = False
+
+    def left(self) -> float:
+        """The seconds until its end. Raises TimeoutError after it."""
+        left = self.ends_at - time.monotonic()
+        if left <= 0:
+            raise TimeoutError("the deadline of the call has passed")
+        return left
 
 
 _call: ContextVar[_Call] = ContextVar("call")
@@ -133,14 +148,16 @@ class _CutOff(ConnectionResetError):
 
 
 class _DeadlineSocket(ssl.SSLSocket):
-    """Every read ends with the call's deadline: `requests` alone lets a slow drip go on for ever."""
+    """All ends with the call's deadline.
+
+    `requests` alone lets a slow drip go on for ever, and the kernel sends again and again what is not
+    acknowledged, also for a process that hangs.
+    """
 
     _heard = False
 
     def recv_into(self, *args: Any, **kwargs: Any) -> int:
-        left = _call.get().ends_at - time.monotonic()
-        if left <= 0:
-            raise TimeoutError("the deadline of the call has passed")
+        left = _call.get().left()
         timeout = self.gettimeout()
         self.settimeout(left if timeout is None else min(timeout, left))
         with self._first_exchange():
@@ -151,7 +168,9 @@ class _DeadlineSocket(ssl.SSLSocket):
         return size
 
     def send(self, *args: Any) -> int:
-        _call.get().spoke = True
+        call = _call.get()
+        self.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, math.ceil(call.left() * 1000))
+        call.spoke = True
         with self._first_exchange():
             return super().send(*args)
 
