@@ -105,6 +105,38 @@ def test_a_start_and_a_stop(driver: Driver, paper: Paper) -> None:
     assert stopped["domain"] == listed
 
 
+def test_what_a_change_causes_is_told_after_it_at_once(
+    driver: Driver, paper: Paper, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(events, "HELD_SECONDS", 30)
+    reads, real = list[str](), single.row
+
+    def row(session: Session, uuid: str) -> Any:
+        reads.append(uuid)
+        return real(session, uuid)
+
+    monkeypatch.setattr(single, "row", row)
+    with driver.holding_events(uuid_of("off")):
+        domain(driver, "off").create()
+        domain(driver, "off").suspend()
+        domain(driver, "on").suspend()
+        eventually(lambda: paper.told)
+        assert {told["uuid"] for told in paper.told} == {uuid_of("on")}
+    eventually(lambda: len(paper.told) == 3)
+    assert [told["event"] for told in paper.told[1:]] == ["started", "suspended"]
+    assert reads == [uuid_of("on"), uuid_of("off")]
+    domain(driver, "off").resume()
+    eventually(lambda: len(paper.told) == 4)
+
+
+def test_what_a_long_change_causes_is_told_meanwhile(driver: Driver, paper: Paper) -> None:
+    with driver.holding_events(uuid_of("off")):
+        domain(driver, "off").create()
+        eventually(lambda: paper.told)
+        domain(driver, "off").destroy()
+        eventually(lambda: len(paper.told) == 2)
+
+
 def test_a_definition_and_its_end(driver: Driver, paper: Paper) -> None:
     connection = driver._link.session().connection
     new = connection.defineXML(ET.tostring(domain_xml("new"), encoding="unicode"))

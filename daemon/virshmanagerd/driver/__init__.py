@@ -14,7 +14,8 @@ from __future__ import annotations
 import socket
 import time
 import uuid as uuids
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from functools import partial
 from typing import TypeVar
 
@@ -188,6 +189,15 @@ class Driver:
         """Call `action`, which must not wait, after `seconds`."""
         LOOP.ensure_running()
         return LOOP.call_later(seconds, action)
+
+    @contextmanager
+    def holding_events(self, uuid: str) -> Iterator[None]:
+        """Tell what a change of this domain causes when it is over, if that is soon."""
+        self._events.hold(uuid)
+        try:
+            yield
+        finally:
+            self._events.release(uuid)
 
     def session(self, line: Line) -> Session:
         """The connection for a kind of change. Raises LibvirtDown."""

@@ -3,6 +3,9 @@
 libvirt's callbacks only note which domain it was. One thread of the pool then reads rows, one domain after
 the other; what happens to a domain meanwhile waits for its next turn. A row that cannot be read in time
 must not hold up the rest: it goes out without, and all is read anew over another connection.
+
+What a change of ours causes waits a moment for its end: then one read tells it all, and the verdict, which
+somebody waits for, is not behind it.
 """
 
 from __future__ import annotations
@@ -23,6 +26,8 @@ from virshmanagerd.driver.eventloop import LOOP
 from virshmanagerd.driver.session import Session
 from virshmanagerd.lifecycle import words
 
+# A change causes most of its events just before it returns. One that takes longer must not hide them.
+HELD_SECONDS: Final = 0.05
 # A guest that gives and takes memory tells of each step.
 BALLOON_SECONDS: Final = 5.0
 
@@ -61,6 +66,7 @@ class Events:
         self._session: Session | None = None
         self._pending: dict[str, list[Lifecycle]] = {}
         self._ballooned: set[str] = set()
+        self._held: dict[str, list[Lifecycle] | None] = {}  # what has happened since; None: nothing
         self._turn: _Turn | None = None
         self._checking = False
         self._down = False
@@ -81,6 +87,7 @@ class Events:
     def _leave(self) -> None:
         self._session = self._turn = None
         self._pending.clear()
+        self._held.clear()
 
     def down(self, reason: str) -> None:
         """There is no session. Said once, however many attempts fail."""
@@ -110,15 +117,36 @@ class Events:
             self._ballooned.discard(uuid)
         self._happened(session, uuid, [])
 
+    def hold(self, uuid: str) -> None:
+        """Let what happens to a domain wait until `release`, but no longer than HELD_SECONDS."""
+        with self._lock:
+            self._held.setdefault(uuid, None)
+
+    def release(self, uuid: str) -> None:
+        """Tell what has happened to a domain, from now on at once."""
+        with self._lock:
+            lifecycle = self._held.pop(uuid, None)
+            if lifecycle is not None and self._session is not None:
+                self._note(self._session, uuid, lifecycle)
+
     def _happened(self, session: Session, uuid: str, lifecycle: list[Lifecycle]) -> None:
         with self._lock:
             if session is not self._session:
                 return  # all is listed when a session begins
-            self._pending.setdefault(uuid, []).extend(lifecycle)
-            if self._turn is None:
-                self._turn = _Turn(session)
-                self._turn.future = self._calls.start(partial(self._work, self._turn))
-                self._check_later(self._seconds)
+            if uuid not in self._held:
+                self._note(session, uuid, lifecycle)
+                return
+            held = self._held[uuid]
+            if held is None:
+                LOOP.call_later(HELD_SECONDS, partial(self.release, uuid))
+            self._held[uuid] = [*(held or ()), *lifecycle]
+
+    def _note(self, session: Session, uuid: str, lifecycle: list[Lifecycle]) -> None:
+        self._pending.setdefault(uuid, []).extend(lifecycle)
+        if self._turn is None:
+            self._turn = _Turn(session)
+            self._turn.future = self._calls.start(partial(self._work, self._turn))
+            self._check_later(self._seconds)
 
     def _work(self, turn: _Turn) -> None:
         while self._next(turn):

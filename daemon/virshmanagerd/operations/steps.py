@@ -104,6 +104,10 @@ class Steps:
 
     def _call(self, work: Work, session: Session) -> None:
         """Tell libvirt, and wait for its answer: no verdict before it."""
+        with self._driver.holding_events(uuid_of(work.entry)):
+            self._called(work, session)
+
+    def _called(self, work: Work, session: Session) -> None:
         entry, verb = work.entry, work.verb
         refusal: DriverError | None = None
         work.calling = True
