@@ -49,6 +49,11 @@ class Local:
         """The state of an operation."""
         return self.operations.get(number)["state"]
 
+    def waits(self, number: str) -> bool:
+        """Whether nothing is done for an operation until a timer, or who hurries it."""
+        work = self.operations._runner.find(number)
+        return work is not None and work.next_step is not None
+
     def verdict(self, number: str, seconds: float = 10) -> tuple[str, str]:
         """How an operation has ended, and the type of its problem."""
         until(lambda: self.state(number) not in OPEN, seconds)

@@ -180,6 +180,15 @@ def test_a_guest_that_stops_in_its_own_time(host: Local, monkeypatch: pytest.Mon
     assert host.verdict(number) == ("done", "")
 
 
+def test_a_guest_that_stops_is_seen_at_once(host: Local, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(libvirt.virDomain, "shutdownFlags", lambda *_: 0)
+    monkeypatch.setattr(steps, "POLL_SECONDS", 60)
+    number = host.put("shutdown", "on", deadline=100)
+    until(lambda: host.waits(number))
+    host.driver.session(Line.READ).connection.lookupByName("on").destroy()
+    assert host.verdict(number) == ("done", "")
+
+
 def test_cancelling_what_has_not_begun(host: Local, gate: Callable[[str], Gate]) -> None:
     start = gate("create")
     first, waiting = host.put("start", "d0"), host.put("suspend", "d0")

@@ -77,6 +77,10 @@ class Driver:
         """Publish there what happens to libvirt and its domains. To be called before `start`."""
         self._events.publisher = publisher
 
+    def on_lifecycle(self, heard: Callable[[str], None]) -> None:
+        """Call `heard`, which must not wait, with the UUID of each domain that was started, stopped ..."""
+        self._events.on_lifecycle = heard
+
     def start(self) -> None:
         """Begin to connect, and return at once. libvirt may be absent."""
         LOOP.ensure_running()

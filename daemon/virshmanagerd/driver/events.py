@@ -71,6 +71,7 @@ class Events:
         self._checking = False
         self._down = False
         self.publisher: Publisher | None = None
+        self.on_lifecycle: Callable[[str], None] = lambda _uuid: None
 
     def up(self, session: Session) -> None:
         """Listen to a session from now on, and to no other."""
@@ -97,6 +98,7 @@ class Events:
 
     def lifecycle(self, session: Session, uuid: str, event: int, detail: int) -> None:
         """A domain was started, stopped, defined ..."""
+        self.on_lifecycle(uuid)
         known = words(event, detail)
         self._happened(session, uuid, [known] if known else [])
 

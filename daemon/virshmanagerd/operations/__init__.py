@@ -52,6 +52,7 @@ class Operations:
         self._on_change = on_change
         self._journal = Journal(directory)
         self._runner = Runner(driver, self._journal, self._publish)
+        driver.on_lifecycle(self._runner.hurry)
         self._lock = threading.Lock()  # two requests with one id
         self._recovered = False
         self._tending = threading.Lock()

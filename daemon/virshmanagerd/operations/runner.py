@@ -95,6 +95,12 @@ class Runner:
         elif work.begun:
             self.run(self._steps.abort, work)
 
+    def hurry(self, target: str) -> None:
+        """Something happened to a target: have those look now who wait to see it. Nothing here waits."""
+        for work in list(self._works.values()):  # without our lock, which may wait for the disk
+            if work.target == target and work.verb.waits:
+                self._driver.begin(partial(self._hurry, work))
+
     # For the steps.
 
     def run(self, step: Step, work: Work) -> None:

@@ -37,6 +37,7 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
+# The event that a guest has stopped comes first, but for a connection that was just lost.
 POLL_SECONDS: Final = 0.5
 RETRY_SECONDS: Final = 1.0
 # A domain that does not answer costs a thread, which libvirt frees after 30 seconds.
