@@ -196,12 +196,12 @@ class Driver:
 
     @contextmanager
     def holding_events(self, uuid: str) -> Iterator[None]:
-        """Tell what a change of this domain causes when it is over, if that is soon."""
+        """Let the events of a change of this domain wait a moment, so that its verdict is told first."""
         self._events.hold(uuid)
         try:
             yield
         finally:
-            self._events.release(uuid)
+            self._events.let_go(uuid)
 
     def session(self, line: Line) -> Session:
         """The connection for a kind of change. Raises LibvirtDown."""

@@ -4,8 +4,8 @@ libvirt's callbacks only note which domain it was. One thread of the pool then r
 the other; what happens to a domain meanwhile waits for its next turn. A row that cannot be read in time
 must not hold up the rest: it goes out without, and all is read anew over another connection.
 
-What a change of ours causes waits a moment for its end: then one read tells it all, and the verdict, which
-somebody waits for, is not behind it.
+What a change of ours causes waits a moment: then one read tells it all, and neither that read nor what the
+server does with it delays the verdict, which tells the same and which somebody waits for.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from virshmanagerd.driver.eventloop import LOOP
 from virshmanagerd.driver.session import Session
 from virshmanagerd.lifecycle import words
 
-# A change causes most of its events just before it returns. One that takes longer must not hide them.
+# A change causes most of its events just before it returns, and its verdict is known to the server by then.
 HELD_SECONDS: Final = 0.05
 # A guest that gives and takes memory tells of each step.
 BALLOON_SECONDS: Final = 5.0
@@ -120,12 +120,17 @@ class Events:
         self._happened(session, uuid, [])
 
     def hold(self, uuid: str) -> None:
-        """Let what happens to a domain wait until `release`, but no longer than HELD_SECONDS."""
+        """A change of a domain begins: let what happens to it wait for HELD_SECONDS."""
         with self._lock:
             self._held.setdefault(uuid, None)
 
-    def release(self, uuid: str) -> None:
-        """Tell what has happened to a domain, from now on at once."""
+    def let_go(self, uuid: str) -> None:
+        """The change is over: what has not happened by now does not wait."""
+        with self._lock:
+            if self._held.get(uuid, ()) is None:
+                del self._held[uuid]
+
+    def _release(self, uuid: str) -> None:
         with self._lock:
             lifecycle = self._held.pop(uuid, None)
             if lifecycle is not None and self._session is not None:
@@ -140,7 +145,7 @@ class Events:
                 return
             held = self._held[uuid]
             if held is None:
-                LOOP.call_later(HELD_SECONDS, partial(self.release, uuid))
+                LOOP.call_later(HELD_SECONDS, partial(self._release, uuid))
             self._held[uuid] = [*(held or ()), *lifecycle]
 
     def _note(self, session: Session, uuid: str, lifecycle: list[Lifecycle]) -> None:
