@@ -6,6 +6,7 @@ import dataclasses
 import logging
 import threading
 import time
+import uuid
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -186,6 +187,27 @@ def test_a_guest_that_stops_is_seen_at_once(host: Local, monkeypatch: pytest.Mon
     number = host.put("shutdown", "on", deadline=100)
     until(lambda: host.waits(number))
     host.driver.session(Line.READ).connection.lookupByName("on").destroy()
+    assert host.verdict(number) == ("done", "")
+
+
+def test_a_guest_that_stops_during_a_look_is_seen_at_once(
+    host: Local, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    number, looks, real = str(uuid.uuid4()), list[str](), Driver.facts
+    domain = host.driver.session(Line.READ).connection.lookupByName("on")
+
+    def facts(driver: Driver, name: str, **more: bool) -> object:
+        found = real(driver, name, **more)
+        looks.append(name)
+        if len(looks) == 2:  # the first was before the call
+            domain.destroy()
+            until(lambda: host.operations._runner.find(number).hurried)  # type: ignore[union-attr]
+        return found
+
+    monkeypatch.setattr(libvirt.virDomain, "shutdownFlags", lambda *_: 0)
+    monkeypatch.setattr(steps, "POLL_SECONDS", 60)
+    monkeypatch.setattr(Driver, "facts", facts)
+    host.put("shutdown", "on", number=number, deadline=100)
     assert host.verdict(number) == ("done", "")
 
 

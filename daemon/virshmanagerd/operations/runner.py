@@ -113,7 +113,8 @@ class Runner:
             work.ticket += 1
             work.next_step = step
             ticket = work.ticket
-        self._later(seconds, partial(self._next, work, ticket))
+            hurried, work.hurried = work.hurried, False
+        self._later(0 if hurried else seconds, partial(self._next, work, ticket))
 
     def rest(self, work: Work, seconds: float) -> None:
         """Let an operation that did not begin wait for its turn again, after a while, if it still may."""
@@ -177,6 +178,7 @@ class Runner:
     def _hurry(self, work: Work) -> None:
         with self._lock:
             ticket = work.ticket
+            work.hurried = work.next_step is None
         self._driver.begin(partial(self._next, work, ticket))
 
     def _next(self, work: Work, ticket: int) -> None:

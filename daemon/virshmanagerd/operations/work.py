@@ -39,7 +39,8 @@ class Work:
 
     At most one step is at work on it. ``resting``: none is, and nothing was begun. ``begun``: libvirt may
     have been told. ``calling``: it is being told. ``next_step`` is what the timer with this ``ticket`` will
-    begin. ``obstacle`` is why it could not begin, since ``held_up`` (a moment of ``clock``).
+    begin. ``hurried``: something happened while a step was at work, which may have looked before it.
+    ``obstacle`` is why it could not begin, since ``held_up`` (a moment of ``clock``).
     """
 
     entry: Entry
@@ -51,6 +52,7 @@ class Work:
     repeated: bool = False
     next_step: Step | None = None
     ticket: int = 0
+    hurried: bool = False
     progress: int | None = None
     obstacle: DriverError | None = None
     held_up: float | None = None
