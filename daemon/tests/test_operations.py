@@ -399,8 +399,8 @@ def test_each_move_is_told(server: Server) -> None:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(outbox, "publish", publish)
         number = server.did("start", "off")["id"]
-        until(lambda: len(told) == 3)
-    assert told == [(number, "received"), (number, "started"), (number, "done")]
+        until(lambda: len(told) == 2)
+    assert told == [(number, "started"), (number, "done")]
 
 
 def test_a_reset_begins_a_new_journal(server: Server) -> None:

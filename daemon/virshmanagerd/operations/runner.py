@@ -65,13 +65,13 @@ class Runner:
             return self._queues.is_quiet(target)
 
     def add(self, entry: Entry) -> None:
-        """Bring an operation of the journal to its verdict."""
+        """Bring an operation of the journal to its verdict. Who sent it knows that it is here, and is told more."""
         work = Work.of(entry)
         with self._lock:
             self._works[entry.id] = work
             self._queues.add(work, begun=work.begun)
-        self.publish(work)
         if work.begun:
+            self.publish(work)
             self.run(self._steps.observe, work)
         else:
             self._expire_later(work)
