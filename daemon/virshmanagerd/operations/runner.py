@@ -65,7 +65,7 @@ class Runner:
             return self._queues.is_quiet(target)
 
     def add(self, entry: Entry) -> None:
-        """Bring an operation of the journal to its verdict. Who sent it knows that it is here, and is told more."""
+        """Bring an operation of the journal to its verdict. That it is here is the answer to who sent it."""
         work = Work.of(entry)
         with self._lock:
             self._works[entry.id] = work
