@@ -5,6 +5,7 @@ from django.utils.html import format_html, format_html_join
 from django.utils.safestring import SafeString
 from django.utils.translation import gettext as _
 
+from domains.choices import DomainState
 from domains.models import Domain
 from domains.pages.rows import Row
 
@@ -34,14 +35,19 @@ def domain_state(domain: Domain) -> SafeString:
             age(domain.missing_since),
         )
     if domain.stale:
-        was = _("was %(state)s") % {"state": domain.get_state_display().lower()}
+        was = _("was %(state)s") % {"state": _label(domain).lower()}
         return format_html(
             '{}<span class="under">{} {}</span>',
             state("unknown", _("Unknown")),
             was,
             age(domain.host.listed_at),
         )
-    return state(domain.state, domain.get_state_display())
+    return state(domain.state, _label(domain))
+
+
+def _label(domain: Domain) -> str:
+    # `get_state_display` makes a dictionary of all states and their names for each row.
+    return str(DomainState(domain.state).label)
 
 
 @register.simple_tag
@@ -54,6 +60,7 @@ def pick_box(domain: Domain) -> SafeString:
 def row_verbs(row: Row) -> SafeString:
     """The likely verbs as buttons, and the way to all others."""
     name, more = row.domain.name, _("More")
-    buttons = [(row.at, verb.name, verb.label, icon(verb.icon), verb.label, name) for verb in row.verbs]
+    verbs = [(verb.name, str(verb.label), icon(verb.icon)) for verb in row.verbs]
+    buttons = [(row.at, verb, label, picture, label, name) for verb, label, picture in verbs]
     menu = format_html(MENU, row.at, more, icon("dots-vertical"), more, name)
     return format_html("{}{}", format_html_join("", BUTTON, buttons), menu)
