@@ -4,9 +4,10 @@ A browser that hears of a change fetches again what it shows, and the ordinary p
 Delivery is at most once, so a failure to publish is logged and harms nothing: pages also work by request.
 
 `host.changed`, `domain.changed`, `crawl.changed`, `range.changed` carry our own id of what changed, and go to
-the fleet, to its host and to its own page. `operation.changed` carries its UUID. `domains.changed` carries a
-host's id: rows came or went, or so many of it changed at once (more than 50) that lists are fetched as a
-whole; then `domain.changed` goes only to the pages of the domains themselves.
+the fleet, to its host and to its own page. `domains.changed` carries a host's id: rows came or went, or so
+many of it changed at once (more than 50) that lists are fetched as a whole; then `domain.changed` goes only
+to the pages of the domains themselves. `operation.changed` carries a UUID. When more than 50 parts of one
+operation move at once, it is that operation's, and of each part only the page of its domain hears.
 """
 
 import logging

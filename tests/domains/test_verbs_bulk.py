@@ -14,9 +14,11 @@ from domains import services
 from domains.models import Domain
 from domains.services import mirror, selecting
 from hosts.choices import OperationState
+from hosts.live import News
 from hosts.models import Host, Operation, OperationEvent
 from hosts.services import cancel, sweep
 from hosts.services.operations import bulk as releasing
+from hosts.services.operations import moves
 from hosts.services.operations.moves import NEVER
 from hosts.services.operations.settling import end
 
@@ -220,6 +222,45 @@ def test_to_cancel_the_parent_cancels_what_has_not_begun(ada: User) -> None:
     assert (parent.state, parent.children.filter(state=S.CANCELLED).count()) == (S.RUNNING, 17)
     parent = finish(parent, 0)
     assert (parent.state, parent.result["states"]) == (S.CANCELLED, {"cancelled": 17, "succeeded": 1})
+
+
+def told_to(news: list[News], group: str) -> set[Any]:
+    """The operations of which this group heard."""
+    return {item.id for item in news if group in item.groups}
+
+
+def test_of_many_children_that_move_at_once_lists_hear_as_of_one(
+    ada: User, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rows = [*domains(30), *domains(30)]
+    parent = begun(ada, rows)
+    child = parent.children.get(target_id=rows[0].pk)
+    heard: list[News] = []
+    monkeypatch.setattr(moves, "publish_all", heard.extend)
+    cancel(parent, actor=ada)
+    assert parent.children.filter(state=S.CANCELLED).count() == 60
+    for group in ("fleet", "operations", f"host.{child.host_id}"):
+        assert told_to(heard, group) == {str(parent.pk)}
+    assert told_to(heard, f"domain.{child.target_id}") == {str(child.pk)}
+
+
+def test_of_some_children_that_move_at_once_each_is_told(ada: User, monkeypatch: pytest.MonkeyPatch) -> None:
+    parent = begun(ada, domains(50))
+    heard: list[News] = []
+    monkeypatch.setattr(moves, "publish_all", heard.extend)
+    cancel(parent, actor=ada)
+    children = {str(pk) for pk in parent.children.values_list("pk", flat=True)}
+    assert told_to(heard, "fleet") == {str(parent.pk), *children}
+
+
+def test_what_was_released_and_not_sent_is_cancelled_in_a_fixed_number_of_queries(
+    ada: User, django_assert_max_num_queries: Any
+) -> None:
+    parent = begun(ada, [*domains(16), *domains(16)])
+    with django_assert_max_num_queries(25):
+        parent = cancel(parent, actor=ada)
+    assert (parent.state, parent.result["states"]) == (S.CANCELLED, {"cancelled": 32})
+    assert not parent.children.filter(due_at__lt=NEVER).exists()
 
 
 def test_a_child_of_a_forgotten_host_does_not_hold_up_the_rest(ada: User) -> None:

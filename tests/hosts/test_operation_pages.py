@@ -105,6 +105,13 @@ def test_the_journal_shows_what_was_asked_in_one_go_as_one_line(browser: Client)
     assert "Start web-1" in text(browser, f"/operations/{parent.pk}/")
 
 
+def test_the_page_of_a_part_hears_of_the_whole_too(browser: Client) -> None:
+    parent = an_operation(target_type=TargetType.SELECTION, target_name="2 domains", target_id=None)
+    part = an_operation(parent=parent)
+    heard = f'data-live="operation.changed:{part.pk} operation.changed:{parent.pk}"'
+    assert heard in text(browser, f"/operations/{part.pk}/")
+
+
 def test_the_journal_is_filtered_sorted_and_searched_by_the_address(browser: Client) -> None:
     host = a_host(hostname="alpha")
     an_operation(host, target_name="first", actor_name="ada")

@@ -138,7 +138,9 @@ def advance(parent_id: UUID) -> None:
             return
         states = _states(parent)
         if (why := _reason_to_stop(parent, states)) is not None:
-            _end_held(parent, *why)
+            # What is on its way has a deadline of its own; of what was cancelled nothing is sent any more.
+            unsent = parent.children.filter(state=S.ACCEPTED, sent_at=None)
+            _end(unsent if parent.cancel_asked_at else held_children(parent), *why)
             states = _states(parent)
         else:
             hosts = _release(parent)
@@ -168,16 +170,17 @@ def _reason_to_stop(parent: Operation, states: Counter[str]) -> tuple[OperationS
     return None
 
 
-def _end_held(parent: Operation, state: OperationState, word: str) -> None:
+def _end(children: QuerySet[Operation], state: OperationState, word: str) -> None:
+    """End what is not sent. What a carrier holds at this moment is left to the next sweep: none waits."""
     now = timezone.now()
     problem = Problem(type=word, detail=sentence(word))
-    children = list(held_children(parent).select_for_update())
-    for start in range(0, len(children), ROWS_PER_STATEMENT):
-        part = children[start : start + ROWS_PER_STATEMENT]
+    ended = list(children.select_for_update(skip_locked=True))
+    for start in range(0, len(ended), ROWS_PER_STATEMENT):
+        part = ended[start : start + ROWS_PER_STATEMENT]
         rows = Operation.objects.filter(pk__in=[child.pk for child in part])
-        rows.update(state=state, problem=problem, finished_at=now)
-    _note(children, state, now, problem["detail"])
-    announce(children)
+        rows.update(state=state, problem=problem, finished_at=now, due_at=NEVER)
+    _note(ended, state, now, problem["detail"])
+    announce(ended)
 
 
 def _release(parent: Operation) -> set[int]:

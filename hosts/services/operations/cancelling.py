@@ -64,8 +64,6 @@ def _cancel_selection(parent: Operation, actor: User) -> None:
             raise NotPossible("operation_ended")
         _note(parent, actor)
     advance(parent.pk)
-    for child in parent.children.filter(state=S.ACCEPTED, sent_at=None):
-        _cancel_unsent(child, actor)
 
 
 def _note(operation: Operation, actor: User) -> None:

@@ -1,7 +1,8 @@
 """How an operation moves: forward only. Each move is a line of its timeline, told to whoever looks at it."""
 
 import logging
-from collections.abc import Collection, Iterable, Mapping
+from collections import Counter
+from collections.abc import Collection, Mapping
 from datetime import UTC, datetime
 from functools import partial
 from typing import Any, Final
@@ -29,6 +30,8 @@ BEFORE: Final[Mapping[str, Collection[str]]] = {
 }
 # What it says of an operation that it reached this state: libvirt was asked.
 STARTED: Final = frozenset({S.RUNNING, S.SUCCEEDED})
+# Of more parts of one operation that move at once a list hears as of a whole: it would fetch that anyway.
+MANY_PARTS: Final = 50
 
 
 def move(
@@ -66,18 +69,37 @@ def _to_acknowledge(now: datetime, fields: Mapping[str, Any]) -> Any:
     return Case(When(sent_at__isnull=True, then=Value(NEVER)), default=Value(now))
 
 
-def announce(operations: Iterable[Operation]) -> None:
-    """Tell every page that shows the operations or their targets, and whoever waits for them."""
-    news = [News("operation.changed", str(operation.pk), _groups(operation)) for operation in operations]
+def announce(operations: Collection[Operation]) -> None:
+    """Tell every page that shows the operations or their targets, and whoever waits for them.
+
+    Of many parts of one operation all pages hear as of that one, once, and of each only its domain's page.
+    """
     # Who waits first: a page has time.
-    transaction.on_commit(partial(_wake, [item.id for item in news]))
-    publish_all(news)
+    transaction.on_commit(partial(_wake, [operation.pk for operation in operations]))
+    publish_all(_news(operations))
 
 
-def _groups(operation: Operation) -> tuple[str, ...]:
-    host = [f"host.{operation.host_id}"] if operation.host_id else []
-    domain = [f"domain.{operation.target_id}"] if operation.target_type == TargetType.DOMAIN else []
-    return (FLEET, OPERATIONS, *host, *domain)
+def _news(operations: Collection[Operation]) -> list[News]:
+    parts = Counter(operation.parent_id for operation in operations if operation.parent_id)
+    many = {parent_id for parent_id, count in parts.items() if count > MANY_PARTS}
+    news: list[News] = []
+    for operation in operations:
+        everybody = (FLEET, OPERATIONS, *_host(operation))
+        changed = partial(News, "operation.changed")
+        if operation.parent_id in many:
+            news.append(changed(str(operation.parent_id), everybody))
+            news.append(changed(str(operation.pk), _domain(operation)))
+        else:
+            news.append(changed(str(operation.pk), (*everybody, *_domain(operation))))
+    return news
+
+
+def _host(operation: Operation) -> tuple[str, ...]:
+    return (f"host.{operation.host_id}",) if operation.host_id else ()
+
+
+def _domain(operation: Operation) -> tuple[str, ...]:
+    return (f"domain.{operation.target_id}",) if operation.target_type == TargetType.DOMAIN else ()
 
 
 def channel_of(operation_id: object) -> str:
