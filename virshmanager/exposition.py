@@ -40,7 +40,7 @@ class Known(NamedTuple):
 
 
 class Fleet(NamedTuple):
-    """Of each host whether its libvirt is alive; of its domains what is known and what they counted."""
+    """Of each host its labels and whether its libvirt is alive; of its domains what is known and counted."""
 
     up: list[tuple[str, int]]
     domains: list[Known]
@@ -91,15 +91,16 @@ def read_fleet() -> Fleet:
     owned: QuerySet[Any, Any] = Host.objects.owned().with_status().order_by("pk")
     hosts = list(owned.values_list("pk", "hostname", "libvirt_alive", "status"))
     told = {pk for pk, _, _, status in hosts if status in {Status.ONLINE, Status.STALE}}
-    names = {pk: _escaped(name) for pk, name, _, _ in hosts}
-    up = [(names[pk], int(bool(alive) and status == Status.ONLINE)) for pk, _, alive, status in hosts]
+    # Hostnames are what hosts say: two may say the same.
+    labels = {pk: f'host="{_escaped(name)}",host_id="{pk}"' for pk, name, _, _ in hosts}
+    up = [(labels[pk], int(bool(alive) and status == Status.ONLINE)) for pk, _, alive, status in hosts]
     rows = (
         Domain.objects.present()
         .order_by("pk")
         .values_list("pk", "host", "name", "uuid", "state", "max_memory")
     )
     domains = [
-        Known(pk, f'domain="{_escaped(name)}",uuid="{uuid}",host="{names[host]}"', STATES.get(state, 0), most)
+        Known(pk, f'domain="{_escaped(name)}",uuid="{uuid}",{labels[host]}', STATES.get(state, 0), most)
         for pk, host, name, uuid, state, most in rows.iterator(chunk_size=LINES_IN_PIECE)
         if host in told
     ]
@@ -113,7 +114,7 @@ def _escaped(text: str) -> str:
 def write(fleet: Fleet) -> Iterator[bytes]:
     """Write the text, in pieces of at most LINES_IN_PIECE lines."""
     head = _head("libvirt_up", "gauge", "Whether the libvirt of a host is alive, and its daemon is heard.")
-    yield from _pieces(head, (f'libvirt_up{{host="{name}"}} {up}\n' for name, up in fleet.up))
+    yield from _pieces(head, (f"libvirt_up{{{labels}}} {up}\n" for labels, up in fleet.up))
     yield from _of_domains(fleet, "info_vstate", "gauge", "virDomainState.", lambda known: known.state)
     yield from _of_domains(
         fleet, "info_maximum_memory_bytes", "gauge", "Most memory allowed.", lambda known: known.max_memory

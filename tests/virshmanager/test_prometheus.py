@@ -45,11 +45,14 @@ COUNTED = {
 
 def read(text: str) -> Samples:
     """Every sample by its name and its labels' values, in the order of the labels' names."""
-    return {
-        (sample.name, *(value for _, value in sorted(sample.labels.items()))): sample.value
+    samples = [
+        ((sample.name, *(value for _, value in sorted(sample.labels.items()))), sample.value)
         for family in text_string_to_metric_families(text)
         for sample in family.samples
-    }
+    ]
+    # Prometheus refuses a text that tells a series twice.
+    assert len(dict(samples)) == len(samples)
+    return dict(samples)
 
 
 def scraped(api: APIClient) -> Samples:
@@ -58,8 +61,12 @@ def scraped(api: APIClient) -> Samples:
     return read(answer.getvalue().decode())
 
 
-def labels(row: Domain) -> tuple[str, str, str]:
-    return row.name, row.host.hostname, str(row.uuid)
+def of_host(host: Host) -> tuple[str, str]:
+    return host.hostname, str(host.pk)
+
+
+def labels(row: Domain) -> tuple[str, str, str, str]:
+    return row.name, *of_host(row.host), str(row.uuid)
 
 
 def counted(row: Domain, samples: Samples) -> dict[str, float]:
@@ -70,6 +77,17 @@ def test_hostile_names_stay_labels(api: APIClient) -> None:
     name = 'a"} 1\\n{"\\'
     row = domain(owned_host(hostname=name), name=name, state="running")
     assert scraped(api)["libvirt_domain_info_vstate", *labels(row)] == 1
+
+
+def test_hosts_of_one_name_and_copies_of_one_domain_are_told_apart(api: APIClient) -> None:
+    first, second = (owned_host(hostname="localhost", libvirt_alive=alive) for alive in (True, False))
+    row = domain(first, name="web", state="running")
+    moved = domain(second, name="web", uuid=row.uuid, state="shutoff")
+    samples = scraped(api)
+    assert samples["libvirt_up", *of_host(first)] == 1
+    assert samples["libvirt_up", *of_host(second)] == 0
+    assert samples["libvirt_domain_info_vstate", *labels(row)] == 1
+    assert samples["libvirt_domain_info_vstate", *labels(moved)] == 5
 
 
 def test_without_redis_the_rest_is_told(api: APIClient, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -91,8 +109,8 @@ def test_what_is_not_known_now_is_not_told(api: APIClient) -> None:
     samples = scraped(api)
     for row in (*rows, missing):
         assert ("libvirt_domain_info_vstate", *labels(row)) not in samples
-    assert samples["libvirt_up", silent.hostname] == samples["libvirt_up", down.hostname] == 0
-    assert ("libvirt_up", retired.hostname) not in samples
+    assert samples["libvirt_up", *of_host(silent)] == samples["libvirt_up", *of_host(down)] == 0
+    assert ("libvirt_up", *of_host(retired)) not in samples
 
 
 def test_what_a_domain_counted(api: APIClient) -> None:
@@ -104,7 +122,7 @@ def test_what_a_domain_counted(api: APIClient) -> None:
     assert samples["libvirt_domain_info_vstate", *labels(row)] == 1
     assert samples["libvirt_domain_info_vstate", *labels(off)] == 5
     assert samples["libvirt_domain_info_maximum_memory_bytes", *labels(row)] == 2**31
-    assert samples["libvirt_up", row.host.hostname] == 1
+    assert samples["libvirt_up", *of_host(row.host)] == 1
     assert counted(off, samples) == {}
 
 
