@@ -1,11 +1,14 @@
 """Reading what was measured, from the rings and from history, as one line of points."""
 
+import logging
 import math
 import time
 from bisect import bisect_right
 from collections.abc import Iterable, Sequence
 from itertools import groupby, pairwise
 from typing import Final, NamedTuple
+
+from redis.exceptions import RedisError
 
 from .. import rings
 from ..choices import SERIES, Kind
@@ -16,6 +19,8 @@ from .packing import KEYS_IN_BLOCK, find_in_block
 from .rates import mean
 from .rolling import HOURS, MINUTES, Resolution, Values, moment
 from .sampling import look
+
+logger = logging.getLogger(__name__)
 
 MAX_POINTS: Final = 2000
 # Somebody who asks for what is happening now, at the finest, has it measured at the finest.
@@ -50,7 +55,7 @@ class Line(NamedTuple):
 
 
 # From the widest to the finest, and which of them are read where one is the best: a wider one fills in where
-# Redis was emptied, finer ones tell what is not rolled up yet.
+# Redis was emptied, finer ones tell what is not rolled up yet. The rings come last.
 _SOURCES: Final[Sequence[Ring | Resolution]] = (HOURS, MINUTES, COARSE, FINE)
 _READ: Final = {
     HOURS: (HOURS, MINUTES, COARSE),
@@ -64,7 +69,10 @@ def measured(kind: Kind, pk: int, host_id: int, window: Window) -> Line:
     """Return what was measured of a domain or a host, at most MAX_POINTS and the gaps between them.
 
     Who asks for the last minutes is somebody who looks: its host is then measured more often. Costs at most
-    two queries and one round trip to Redis for each ring. Raises RedisError.
+    two queries and one round trip to Redis for each ring.
+
+    Without Redis it is what history has. Raises RedisError or OSError where that is nothing, and Redis may
+    have something.
     """
     now = time.time()
     best = _best(now - window.since, window.step or FINE.period)
@@ -74,7 +82,13 @@ def measured(kind: Kind, pk: int, host_id: int, window: Window) -> Line:
     step = window.step or max(period, math.ceil((window.until - window.since) / MAX_POINTS))
     points: list[Point] = []
     for source in _READ[best]:
-        finer = _of_ring(source, kind, pk) if isinstance(source, Ring) else _stored(source, kind, pk, window)
+        try:
+            finer = _read(source, kind, pk, window)
+        except (RedisError, OSError) as error:
+            if not points and window.until > now - COARSE.reach:
+                raise
+            logger.warning("Only history tells of %s %s now: %s", kind.value, pk, error)
+            break
         points = _merged(points, [point for point in finer if window.since < point.at <= window.until])
     return Line(step, _with_gaps(_at_steps(points, step), step))
 
@@ -85,6 +99,10 @@ def _best(age: float, step: int) -> Ring | Resolution:
         if age <= source.reach * REACH_SLACK and (source is not FINE or step < COARSE.period):
             return source
     return HOURS
+
+
+def _read(source: Ring | Resolution, kind: Kind, pk: int, window: Window) -> list[Point]:
+    return _of_ring(source, kind, pk) if isinstance(source, Ring) else _stored(source, kind, pk, window)
 
 
 def _of_ring(ring: Ring, kind: Kind, pk: int) -> list[Point]:

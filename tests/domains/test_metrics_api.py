@@ -1,6 +1,7 @@
 """`/api/domains/{id}/metrics/` and of a host: refusals first, then the shapes."""
 
 import json
+from collections.abc import Callable
 from datetime import UTC, datetime
 from unittest.mock import Mock
 
@@ -14,7 +15,7 @@ from rest_framework.test import APIClient
 
 from domains import rings
 from domains.models import Domain
-from domains.services import stats_period
+from domains.services import roll_up, stats_period
 
 from .factories import domain
 from .measuring import Clock, measure
@@ -90,10 +91,48 @@ def test_more_points_than_2000_are_refused(api: APIClient, row: Domain) -> None:
     assert api.get(paths(row)[0], {"from": 0, "to": 4e9}).json()["step"] == 2_000_000
 
 
-def test_without_redis_it_is_said(api: APIClient, row: Domain, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(rings, "get_redis_connection", Mock(side_effect=NotThere))
-    answer = api.get(paths(row)[0])
-    assert (answer.status_code, answer.json()["type"]) == (503, "redis_unavailable")
+@pytest.fixture
+def without_redis(monkeypatch: pytest.MonkeyPatch) -> Callable[[], None]:
+    """Lets Redis go."""
+    return lambda: monkeypatch.setattr(rings, "get_redis_connection", Mock(side_effect=NotThere))
+
+
+def test_what_redis_alone_may_have_is_503_without_it(
+    api: APIClient, row: Domain, clock: Clock, without_redis: Callable[[], None]
+) -> None:
+    measure(clock, row.host, [row], seconds=600)
+    clock.move(10)
+    roll_up()
+    without_redis()
+    # The last 5 minutes are its own, the last 24 hours of another domain might be there.
+    asked = [(path, {"from": clock.now - 300}) for path in paths(row)]
+    asked += [(path, {"from": clock.now - 86400}) for path in paths(domain())]
+    for path, query in asked:
+        answer = api.get(path, query)
+        assert (answer.status_code, answer.json()["type"]) == (503, "redis_unavailable")
+
+
+@pytest.mark.parametrize("seconds", [3600, 86400, 30 * 86400])
+def test_without_redis_history_tells_what_it_has(
+    api: APIClient, row: Domain, clock: Clock, without_redis: Callable[[], None], seconds: int
+) -> None:
+    measure(clock, row.host, [row], seconds=600)
+    ended = int(clock.now)
+    clock.move(10)
+    roll_up()
+    without_redis()
+    for path in paths(row):
+        answer = api.get(path, {"from": clock.now - seconds})
+        assert answer.status_code == 200
+        assert answer.json()["series"]["cpu"][-1][0] == ended
+
+
+def test_what_redis_cannot_have_needs_none(
+    api: APIClient, row: Domain, clock: Clock, without_redis: Callable[[], None]
+) -> None:
+    without_redis()
+    answer = api.get(paths(row)[0], {"from": clock.now - 86400, "to": clock.now - 3600})
+    assert (answer.status_code, answer.json()["series"]["cpu"]) == (200, [])
 
 
 def test_nothing_measured_is_empty(api: APIClient, row: Domain) -> None:
