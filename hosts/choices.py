@@ -57,6 +57,10 @@ class OperationState(TextChoices):
     UNKNOWN = "unknown", _("Unknown")
 
 
+# What a daemon may be at work on.
+BEGUN_STATES = (OperationState.SENT, OperationState.RUNNING)
+# A daemon counts the time from when it was asked, and may be looked at again only a while later.
+OVERDUE_AFTER = timedelta(seconds=30)
 OPEN_STATES = (OperationState.ACCEPTED, OperationState.SENT, OperationState.RUNNING)
 
 

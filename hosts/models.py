@@ -10,10 +10,12 @@ from django.utils import timezone
 from uuid_utils.compat import uuid7
 
 from .choices import (
+    BEGUN_STATES,
     DAEMON_PORT,
     LONGEST_LABEL,
     OFFLINE_AFTER,
     OPEN_STATES,
+    OVERDUE_AFTER,
     STALE_AFTER,
     STALE_AFTER_MISSED_PROBES,
     Approval,
@@ -216,6 +218,10 @@ class OperationQuerySet(QuerySet["Operation"]):
     def ended(self) -> Self:
         return self.exclude(state__in=OPEN_STATES)
 
+    def overdue(self) -> Self:
+        begun = self.filter(state__in=BEGUN_STATES, deadline__lt=timezone.now() - OVERDUE_AFTER)
+        return begun.exclude(target_type=TargetType.SELECTION)
+
 
 class Operation(models.Model):
     """A change to a host or a domain: a row before anything is sent, with exactly one verdict in the end.
@@ -286,6 +292,15 @@ class Operation(models.Model):
     @property
     def is_open(self) -> bool:
         return self.state in OPEN_STATES
+
+    @property
+    def is_overdue(self) -> bool:
+        """Whether it goes on after its deadline: what has begun has no verdict before libvirt has ended it.
+
+        Of many domains the parts tell.
+        """
+        late = self.deadline < timezone.now() - OVERDUE_AFTER
+        return late and self.state in BEGUN_STATES and self.target_type != TargetType.SELECTION
 
 
 class OperationEvent(models.Model):

@@ -130,6 +130,28 @@ def test_the_journal_is_filtered_sorted_and_searched_by_the_address(browser: Cli
     assert page.index(" second<") < page.index(" first<")
 
 
+@pytest.mark.parametrize(
+    ("state", "seconds", "target_type", "times"),
+    [
+        ("running", 40, TargetType.DOMAIN, 1),
+        ("sent", 40, TargetType.HOST, 1),
+        ("running", 10, TargetType.DOMAIN, 0),
+        ("running", -10, TargetType.DOMAIN, 0),
+        ("accepted", 40, TargetType.DOMAIN, 0),
+        ("succeeded", 40, TargetType.DOMAIN, 0),
+        ("running", 40, TargetType.SELECTION, 0),
+    ],
+)
+def test_what_goes_on_long_after_its_deadline_is_overdue(
+    browser: Client, state: str, seconds: int, target_type: TargetType, times: int
+) -> None:
+    deadline = timezone.now() - timedelta(seconds=seconds)
+    operation = an_operation(state=state, deadline=deadline, target_type=target_type)
+    assert text(browser, f"/operations/{operation.pk}/").count("It is overdue") == times
+    assert text(browser, "/operations/").count(">overdue<") == times
+    assert list(Operation.objects.overdue()) == [operation] * times
+
+
 def test_the_navigation_counts_what_is_open(browser: Client) -> None:
     parent = an_operation(target_type=TargetType.SELECTION)
     an_operation(parent=parent)

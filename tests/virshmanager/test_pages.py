@@ -251,6 +251,19 @@ def test_the_overview_names_the_longest_silent_host_first(browser: Client) -> No
     assert "well" not in attention
 
 
+def test_the_overview_shows_what_is_overdue(browser: Client) -> None:
+    late = timezone.now() - timedelta(minutes=5)
+    for name, deadline in (("late", late), ("in-time", timezone.now())):
+        Operation.objects.create(
+            target_type=TargetType.DOMAIN, target_name=name, verb="save", state="running", deadline=deadline
+        )
+    text = browser.get("/").content.decode()
+    attention = text.partition("Needs attention")[2].partition("Recent activity")[0]
+    assert "Save late" in attention
+    assert "It is overdue" in attention
+    assert "in-time" not in attention
+
+
 @pytest.mark.usefixtures("redis_server")
 def test_the_overview_shows_what_came_to_nothing_until_the_same_succeeds(browser: Client) -> None:
     guest = domain(name="web-1", state="running")
