@@ -31,6 +31,7 @@ from rest_framework.views import APIView
 from access.permissions import IsAdministrator
 from discovery.choices import CrawlState
 from discovery.models import Crawl
+from domains.watcher import HEARD_KEY
 from hosts.choices import OperationState, Status
 from hosts.live import NEWS_KEY
 from hosts.models import Host, Operation
@@ -111,12 +112,13 @@ class RedisCollector(Collector):
     """Redis, in one round trip; without it, that it is not there."""
 
     def collect(self) -> Iterator[Metric]:
-        up, events, memory = 0, 0, None
+        up, events, memory, heard = 0, 0, None, {}
         try:
             with get_redis_connection().pipeline(transaction=False) as pipeline:
                 pipeline.get(NEWS_KEY)
                 pipeline.info("memory")
-                news, told = pipeline.execute()
+                pipeline.hgetall(HEARD_KEY)
+                news, told, heard = pipeline.execute()
             up, events, memory = 1, int(news or 0), told["used_memory"]
         except (RedisError, OSError):
             pass  # that is the answer
@@ -128,6 +130,16 @@ class RedisCollector(Collector):
             yield CounterMetricFamily(
                 "virshmanager_live_events", "Live events told to browsers.", value=events
             )
+            yield self._by_kind(heard)
+
+    @staticmethod
+    def _by_kind(heard: dict[bytes, bytes]) -> Metric:
+        family = CounterMetricFamily(
+            "virshmanager_events", "Events and statistics that hosts told watchers.", labels=["kind"]
+        )
+        for kind, times in heard.items():
+            family.add_metric([kind.decode()], int(times))
+        return family
 
 
 registry = CollectorRegistry()

@@ -9,7 +9,7 @@ database each host has a generation, and who comes with an older one writes noth
 watchers go on with the hosts they have; no host changes hands until it is back.
 """
 
-from .beats import watcher_beats
+from .beats import HEARD_KEY, watcher_beats
 from .watching import Watcher
 
-__all__ = ["Watcher", "watcher_beats"]
+__all__ = ["HEARD_KEY", "Watcher", "watcher_beats"]

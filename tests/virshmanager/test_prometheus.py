@@ -1,5 +1,6 @@
 """`/metrics` as Prometheus reads it."""
 
+from collections import Counter
 from datetime import timedelta
 from typing import Any
 from unittest.mock import Mock
@@ -9,6 +10,7 @@ from asgiref.sync import async_to_sync
 from django.contrib.auth.models import User
 from django.test import AsyncClient
 from django.utils import timezone
+from django_redis import get_redis_connection
 from prometheus_client.parser import text_string_to_metric_families
 from pytest_django import DjangoAssertNumQueries
 from redis.exceptions import ConnectionError as NotThere
@@ -18,7 +20,10 @@ from access.services import create_token
 from domains import rings
 from domains.models import Domain
 from domains.services import record_stats
+from domains.watcher import beats
+from domains.watcher.beats import note_watcher
 from hosts.choices import Trust
+from hosts.events import HostEvent, Stats
 from hosts.models import Host, Operation
 from tests.domains.factories import domain, owned_host
 from tests.domains.measuring import message, stats
@@ -145,6 +150,28 @@ def test_the_manager_tells_of_itself(api: APIClient) -> None:
     assert samples[("virshmanager_redis_up",)] == 1
     assert samples[("virshmanager_redis_memory_bytes",)] > 0
     assert samples[("virshmanager_live_events_total",)] >= 0
+
+
+def test_what_watchers_heard_is_told_by_kind(api: APIClient, monkeypatch: pytest.MonkeyPatch) -> None:
+    get_redis_connection().delete(beats.HEARD_KEY)
+    for kind in ("_heard", "_told"):
+        monkeypatch.setattr(beats, kind, Counter())
+    note_watcher()
+    assert ("virshmanager_events_total", "stats") not in scraped(api)
+    for heard in (Stats({}), Stats({}), HostEvent("e", 1, "made.up", "")):
+        beats.count(heard)
+    with monkeypatch.context() as without:
+        without.setattr(beats, "get_redis_connection", Mock(side_effect=NotThere))
+        with pytest.raises(NotThere):
+            note_watcher()
+    note_watcher()
+    note_watcher()
+    samples = scraped(api)
+    assert samples["virshmanager_events_total", "stats"] == 2
+    assert samples["virshmanager_events_total", "host"] == 1
+    beats.count(Stats({}))
+    note_watcher()
+    assert scraped(api)["virshmanager_events_total", "stats"] == 3
 
 
 def test_it_costs_a_fixed_number_of_queries(
