@@ -1,6 +1,6 @@
 """What watchers tell of themselves: that they work, for `/readyz`, and what they heard, for `/metrics`.
 
-`note_watcher` and `watcher_beats` raise RedisError. Redis may be emptied: what was heard is then counted anew.
+Both `note_watcher` and `watcher_beats` raise RedisError. When Redis is emptied counting begins anew.
 """
 
 from collections import Counter
