@@ -77,7 +77,8 @@
     if (!element) return;
     times.set(id, performance.now());
     asking.set(id, { element, again: false });
-    htmx.trigger(element, "refresh");
+    // It does not bubble: the list around a row would take it for its own, and fetch all rows for one.
+    element.dispatchEvent(new CustomEvent("refresh"));
   }
 
   function onAnswered({ detail }) {

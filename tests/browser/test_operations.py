@@ -1,11 +1,13 @@
 """What a person asks of domains, in a real browser against the whole server and a simulated network."""
 
+import json
 import re
 from collections.abc import Iterator
 from contextlib import contextmanager
+from urllib.parse import urlsplit
 
 import pytest
-from playwright.sync_api import Locator, Page, Route, expect
+from playwright.sync_api import Locator, Page, Route, WebSocketRoute, expect
 
 from .site import Site
 from .test_first_hour import keep, was_kept
@@ -131,6 +133,21 @@ def test_a_selection_survives_that_its_rows_are_drawn_anew(crawled: Site) -> Non
         expect(page.get_by_role("checkbox", checked=True)).to_have_count(0)
         page.get_by_role("checkbox", name="Select all on this page").check()
         expect(page.locator("#domains tbody").get_by_role("checkbox", checked=False)).to_have_count(0)
+
+
+def test_a_row_that_changes_is_fetched_alone(crawled: Site) -> None:
+    with crawled.page() as page:
+        sockets: list[WebSocketRoute] = []
+        # Nobody speaks on it but this test. A method of a list itself is none that Playwright takes.
+        page.route_web_socket(re.compile("/live/"), lambda socket: sockets.append(socket))  # noqa: PLW0108
+        page.goto("/domains/")
+        expect(page.locator("#live-badge")).to_have_text("Live")
+        number = str(page.locator("#domains tbody tr").first.get_attribute("id")).removeprefix("domain-")
+        asked: list[str] = []
+        page.on("request", lambda request: asked.append(urlsplit(request.url).path))
+        with page.expect_response(f"**/domains/{number}/row/"):
+            sockets[0].send(json.dumps({"type": "domain.changed", "id": int(number), "sequence": 1}))
+        assert asked == [f"/domains/{number}/row/"]
 
 
 def test_a_row_whose_answer_came_too_late_goes_on_following(crawled: Site) -> None:
