@@ -3,19 +3,20 @@
 import re
 from pathlib import Path
 
+from domains.verbs import VERBS
+from virshmanager.templatetags.journal import verb_icon
+
 ROOT = Path(__file__).resolve().parent.parent.parent
-ICON_TAG = re.compile(r"""\{%\s*icon\s+["']([a-z0-9-]+)["']""")
+ICON = re.compile(r"""\bicon[\s(]+["']([a-z0-9-]+)["']""")
 
 
-def test_each_icon_in_a_template_is_in_the_sprite() -> None:
+def test_the_sprite_has_the_icons_in_use_and_no_other() -> None:
     listed = set((ROOT / "assets/icons.txt").read_text().split())
-    used = {
-        (name, path.name)
-        for path in (ROOT / "templates").rglob("*.html")
-        for name in ICON_TAG.findall(path.read_text())
-    }
-    assert used, "the pattern finds no icon at all"
-    assert not {(name, page) for name, page in used if name not in listed}
+    pages = [*(ROOT / "templates").rglob("*.html"), *(ROOT / "virshmanager/templatetags").glob("*.py")]
+    named = {name for page in pages for name in ICON.findall(page.read_text())}
+    assert named, "the pattern finds no icon at all"
+    of_verbs = {verb_icon(verb) for verb in (*VERBS, "define")}
+    assert listed == named | of_verbs
 
 
 def test_the_list_of_icons_is_sorted_and_without_repetition() -> None:
