@@ -14,6 +14,7 @@ from hosts.errors import AgentError, BadPayload, ProblemAnswer, ProtocolError, T
 from hosts.events import DomainEvent, Event, Hello, HostEvent, Stats, read_message
 from hosts.models import Host
 
+from .beats import count
 from .inbox import Inbox, changes_something
 from .pace import Pace
 from .threads import Threads
@@ -196,11 +197,12 @@ class Follower:
             raise ProtocolError(str(error)) from None
 
     async def _heard(self, message: Hello | Stats | Event, size: int) -> None:
+        if isinstance(message, Hello):
+            raise ProtocolError("a second hello")
+        count(message)
         if isinstance(message, Stats):
             self._on_stats(self, message)
             return
-        if isinstance(message, Hello):
-            raise ProtocolError("a second hello")
         self._count(message)
         if isinstance(message, HostEvent) and message.word in RELISTED_AFTER:
             self._wanted.set()

@@ -8,11 +8,12 @@ from uuid import uuid4
 
 import pytest
 from channels.db import database_sync_to_async
+from django_redis import get_redis_connection
 from websockets.asyncio.server import ServerConnection
 
 from domains import services
 from domains.models import Domain
-from domains.watcher import Watcher, watcher_beats
+from domains.watcher import HEARD_KEY, Watcher, watcher_beats
 from hosts import live
 from hosts.choices import Trust
 from hosts.models import Host
@@ -36,6 +37,23 @@ async def dropped(daemon: PlayedDaemon) -> str:
 
 def event(**fields: Any) -> str:
     return json.dumps({"type": "domain.changed", "epoch": "e1", "seq": 1, **fields})
+
+
+async def test_what_is_heard_is_counted(play: Play, watcher: Watcher) -> None:
+    def told() -> int:
+        return int(get_redis_connection().hget(HEARD_KEY, "domain") or 0)
+
+    daemon = play()
+    domain = daemon.add(state="shutoff")
+    before = await asyncio.to_thread(told)
+    await database_sync_to_async(daemon.host)()
+    await becomes(domain, "shutoff")
+    daemon.change(domain["uuid"], state="running")
+
+    async def has() -> bool:
+        return await asyncio.to_thread(told) > before
+
+    await until(has)
 
 
 @pytest.mark.parametrize(
