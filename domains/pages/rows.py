@@ -6,11 +6,12 @@ A page of 100 rows is drawn in a few milliseconds, so a row is made ready here a
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
-from typing import Final
+from typing import Final, NamedTuple
 
 from django.db.models import Q
 from django.urls import reverse
 from django.utils import timezone
+from django.utils.http import urlencode
 
 from hosts.choices import OPEN_STATES, OperationState, TargetType
 from hosts.models import Operation
@@ -32,18 +33,28 @@ TROUBLE: Final = frozenset({OperationState.FAILED, OperationState.EXPIRED, Opera
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """`at` is the address of its page, `pending` the operation that goes on, `failed` the last one, if it
-    came to nothing a while ago. `verbs` are those offered as buttons. `live` are the events that change the
-    row. `cpu` is of the last minutes, per cent.
+    """`at` and `host_at` are the addresses of its page and its host's; each of `tags` comes with the address
+    of all domains that have it. `pending` is the operation that goes on, `failed` the last one, if it came to
+    nothing a while ago. `verbs` are those offered as buttons. `live` are the events that change the row.
+    `cpu` is of the last minutes, per cent.
     """
 
     domain: Domain
     at: str
+    host_at: str
+    tags: Sequence[tuple[str, str]]
     verbs: Sequence[Verb]
     pending: Operation | None
     failed: Operation | None
     live: str
     cpu: list[float | None] | None
+
+
+class Roots(NamedTuple):
+    """The addresses of the two tables, which all addresses of a row begin with."""
+
+    domains: str
+    hosts: str
 
 
 def shown() -> DomainQuerySet:
@@ -58,16 +69,19 @@ def listed() -> DomainQuerySet:
 def rows_of(domains: Collection[Domain]) -> list[Row]:
     """The rows of `domains`, in a fixed number of queries."""
     keys = [domain.pk for domain in domains]
-    operations, cpu, root = last_operations(keys), services.sparklines(keys), reverse("domains")
-    return [_row(domain, root, operations.get(domain.pk), cpu.get(domain.pk)) for domain in domains]
+    operations, cpu = last_operations(keys), services.sparklines(keys)
+    roots = Roots(reverse("domains"), reverse("hosts"))
+    return [_row(domain, roots, operations.get(domain.pk), cpu.get(domain.pk)) for domain in domains]
 
 
-def _row(domain: Domain, root: str, operation: Operation | None, cpu: list[float | None] | None) -> Row:
+def _row(domain: Domain, roots: Roots, operation: Operation | None, cpu: list[float | None] | None) -> Row:
     pending = operation if operation and operation.is_open else None
     live = f"domain.changed:{domain.pk} host.changed:{domain.host_id}"
     return Row(
         domain=domain,
-        at=f"{root}{domain.pk}/",
+        at=f"{roots.domains}{domain.pk}/",
+        host_at=f"{roots.hosts}{domain.host_id}/",
+        tags=[(f"{roots.domains}?{urlencode({'tag': tag})}", tag) for tag in domain.tags],
         # While one goes on, the next is a decision for the menu, not for a quick hand.
         verbs=[] if pending else likely(domain),
         pending=pending,

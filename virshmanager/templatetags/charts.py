@@ -3,9 +3,10 @@
 from collections.abc import Iterator, Sequence
 
 from django import template
-from django.utils.html import format_html, format_html_join
 from django.utils.safestring import SafeString
 from django.utils.translation import gettext as _
+
+from .filling import fill, fill_each
 
 register = template.Library()
 
@@ -22,9 +23,9 @@ def sparkline(points: Sequence[float | None] | None) -> SafeString | str:
     told = [(place, value) for place, value in enumerate(points or ()) if value is not None]
     if not points or not told:
         return ""
-    lines = format_html_join("", '<polyline points="{}"></polyline>', ((line,) for line in _lines(told)))
+    lines = fill_each('<polyline points="{}"></polyline>', ((line,) for line in _lines(told)))
     label = _("CPU of the last minutes, now %(value)s %%") % {"value": round(told[-1][1])}
-    return format_html(
+    return fill(
         '<svg class="sparkline" viewBox="0 0 {} {}" role="img" aria-label="{}">{}</svg>',
         STEP * (len(points) - 1),
         HEIGHT,

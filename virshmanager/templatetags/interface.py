@@ -19,6 +19,8 @@ from discovery.models import Crawl
 from hosts.errors import sentence as sentence_of
 from hosts.models import Host, Operation
 
+from .filling import fill
+
 register = template.Library()
 
 MINUTE, HOUR, DAY = 60, 3600, 86400
@@ -127,7 +129,7 @@ def icon(name: str, classes: str = "") -> SafeString:
 @register.simple_tag
 def state(word: str, label: str) -> SafeString:
     """A state: a dot in its tone, and its name."""
-    return format_html(STATE, tone(word), word, label)
+    return fill(STATE, tone(word), word, label)
 
 
 @register.inclusion_tag("partials/sort.html", takes_context=True)
