@@ -35,14 +35,18 @@ def listing(
 
     `counted` has the same rows without what is only shown of them: a join costs a count more than all else.
     """
-    filters = filter_class(request.GET, queryset=queryset, request=request)
-    understood = filters.is_valid()
-    rows = filters.qs if understood else queryset
-    asked = request.GET.get("ordering", "")
-    ordering = asked if asked.removeprefix("-") in orderings else default
+    asked = any(name in request.GET for name in filter_class.base_filters)
+    understood, rows = True, queryset
+    if asked:  # to make the form of all filters takes longer than to read what they find
+        filters = filter_class(request.GET, queryset=queryset, request=request)
+        understood = filters.is_valid()
+        rows = filters.qs if understood else queryset
+    wanted = request.GET.get("ordering", "")
+    ordering = wanted if wanted.removeprefix("-") in orderings else default
     paginator: Paginator[Any] = Paginator(rows.order_by(ordering, "pk"), ROWS_PER_PAGE)
     if counted is not None:
-        plain = filter_class(request.GET, queryset=counted, request=request).qs if understood else counted
+        narrowed = asked and understood
+        plain = filter_class(request.GET, queryset=counted, request=request).qs if narrowed else counted
         paginator.count = plain.count()
-    filtered = any(request.GET.get(name) for name in filters.filters)
+    filtered = any(request.GET.get(name) for name in filter_class.base_filters)
     return Listing(paginator.get_page(request.GET.get("page")), ordering, understood, filtered)
