@@ -5,13 +5,19 @@ from __future__ import annotations
 import socket
 import threading
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 
 import libvirt
 import pytest
 from hypervisors import SHORT, domain_xml, eventually, fails, fleet, running
 
-from virshmanagerd.driver import Driver
+from virshmanagerd.driver import Driver, Line, lines
+from virshmanagerd.driver.calls import Calls
+from virshmanagerd.driver.eventloop import LOOP
+from virshmanagerd.driver.lines import Lines
+from virshmanagerd.driver.link import Link
+from virshmanagerd.driver.pool import Pool
 from virshmanagerd.driver.session import Session
 from virshmanagerd.errors import LibvirtDown
 
@@ -152,3 +158,21 @@ def test_pauses_between_attempts_grow_to_a_limit_with_jitter(monkeypatch: pytest
         eventually(lambda: len(pauses) >= 8)
     assert [high for _, high in pauses[:8]] == [0.5, 1, 2, 4, 8, 15, 15, 15]
     assert all(0 < low < high for low, high in pauses)
+
+
+def test_a_change_that_takes_long_keeps_its_connection_for_itself(monkeypatch: pytest.MonkeyPatch) -> None:
+    LOOP.ensure_running()
+    calls = Calls(Pool(4), SHORT, lambda: None)
+    make = partial(Link, "test:///default", calls, SHORT)
+    read = make()
+    read.start()
+    changing = partial(Lines("qemu:///system", make, read).session, Line.WRITE)
+    first = changing()
+    with first.at_work():
+        assert changing() is first
+        monkeypatch.setattr(lines, "ALONE_SECONDS", 0)
+        second = changing()
+        assert second is not first
+        assert changing() is second
+        assert first.is_alive()
+    assert changing() is second

@@ -200,6 +200,28 @@ def test_a_stuck_save_can_be_forced_off(host: Local, libvirtd: Libvirtd) -> None
     assert not host.driver.facts(uuid_of("tiny")).active  # type: ignore[union-attr]
 
 
+def test_a_stuck_reset_holds_up_no_other_guest(host: Local, libvirtd: Libvirtd) -> None:
+    host.done("start", "tiny")
+    (guest,) = libvirtd.guests()
+    host.done("define", args={"xml": guest_xml("other")})
+    host.done("start", "other")
+    os.kill(guest, signal.SIGSTOP)
+    number = host.put("reset", "tiny", deadline=600)
+    until(lambda: host.state(number) == "started")
+    took = []
+    for verb, state in (("suspend", "paused"), ("resume", "running")) * 3:
+        begin = time.monotonic()
+        row = host.done(verb, "other")["domain"]
+        took.append(time.monotonic() - begin)
+        assert row, took
+        assert row["state"] == state
+    # At first they share a connection, which until its keepalive may send nothing.
+    assert max(took) < 5
+    assert statistics.median(took) < 1
+    os.kill(guest, signal.SIGCONT)
+    assert host.verdict(number) == ("done", "")
+
+
 def test_a_save_is_cancelled(host: Local, libvirtd: Libvirtd) -> None:
     host.done("start", "tiny")
     (guest,) = libvirtd.guests()

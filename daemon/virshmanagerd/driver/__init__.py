@@ -223,8 +223,11 @@ class Driver:
 
         Right after a guest began its processors are short: this wakes no other thread, and does not queue
         with the reads that libvirt's events cause. Past the time of a read `lost` is called, as by `change`.
+        Beside another change it would not be sent in time: then it is read as `row` does.
         Raises any DriverError.
         """
+        if session.is_occupied():
+            return self.row(uuid)
         work = partial(single.row, uuid=canonical(uuid))
         return self._with(line, session, work, self._limits.read, lost)
 
@@ -243,7 +246,8 @@ class Driver:
             lost()
 
         try:
-            return self._changes.in_time(partial(work, session), seconds, is_lost)
+            with session.at_work():
+                return self._changes.in_time(partial(work, session), seconds, is_lost)
         except libvirt.libvirtError as error:
             raise self._meaning(link, session, error) from None
 
@@ -275,7 +279,8 @@ class Driver:
         link, session = self._lines.link(Line.WRITE), self._lines.session(Line.WRITE)
         work = partial(consoles.open_vnc, session, uuid=canonical(uuid), index=index)
         try:
-            return self._changes.run(work, self._limits.write)
+            with session.at_work():
+                return self._changes.run(work, self._limits.write)
         except CallLost:
             link.renew(session)
             raise

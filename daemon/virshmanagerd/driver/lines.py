@@ -8,9 +8,13 @@ from __future__ import annotations
 
 import enum
 from collections.abc import Callable
+from typing import Final
 
 from virshmanagerd.driver.link import Link
 from virshmanagerd.driver.session import Session
+
+# A change that has taken so long keeps its connection for itself.
+ALONE_SECONDS: Final = 1.0
 
 
 class Line(enum.Enum):
@@ -39,7 +43,11 @@ class Lines:
         if link is self._links[Line.READ]:
             return reads
         link.start()
-        return link.session()
+        session = link.session()
+        if session.is_occupied(ALONE_SECONDS):
+            link.renew(session)
+            session = link.session()
+        return session
 
     def link(self, line: Line) -> Link:
         """The link of a line."""

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import threading
+import time
 import uuid
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Protocol
 
 import libvirt
@@ -74,6 +76,7 @@ class Session:
         self._on_close = on_close
         self._hearer = hearer
         self._callbacks: list[int] = []
+        self._began: list[float] = []  # the changes that libvirt is at work on
 
     @classmethod
     def open(
@@ -103,6 +106,21 @@ class Session:
             return bool(self.connection.isAlive())
         except libvirt.libvirtError:
             return False
+
+    @contextmanager
+    def at_work(self) -> Iterator[None]:
+        """While libvirt is at work on a change; see `is_occupied`."""
+        began = time.monotonic()
+        self._began.append(began)
+        try:
+            yield
+        finally:
+            self._began.remove(began)
+
+    def is_occupied(self, seconds: float = 0) -> bool:
+        """Whether a change has been at work for so long: other calls may be left unsent (see KEEPALIVE)."""
+        began = tuple(self._began)  # at once: others come and go
+        return bool(began) and time.monotonic() - min(began) >= seconds
 
     def retire(self) -> None:
         """Let go of libvirt's callbacks, which else keep the connection for ever. May block."""
