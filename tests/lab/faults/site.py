@@ -52,7 +52,7 @@ class Site:
         self.server = server
         self.hypervisor, self.healthy = lab.hypervisors[:2]
         self.subject = Subject(self.hypervisor, Guest("subject", traced=True))
-        self.bystander = Subject(self.hypervisor, Guest("bystander"))
+        self.bystander = Subject(self.hypervisor, Guest("bystander", traced=True))
         self.other = Subject(self.healthy, self.healthy.guests[0])
         self.slowest_other = self.slowest_page = 0.0
         self._cookie = ""
