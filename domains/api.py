@@ -26,6 +26,7 @@ from .filters import DomainFilter
 from .metrics import MetricsMixin
 from .models import Domain, DomainQuerySet
 from .serializers import (
+    READ_FOR_LISTS,
     AutostartSerializer,
     BulkPlanSerializer,
     BulkSerializer,
@@ -183,7 +184,8 @@ class DomainViewSet(
     ordering_fields = ["name", "state", "vcpus", "memory", "host__hostname", "first_seen", "autostart"]
 
     def get_queryset(self) -> DomainQuerySet:
-        return Domain.objects.with_stale().select_related("host")
+        found = Domain.objects.with_stale().select_related("host")
+        return found.only(*READ_FOR_LISTS) if self.action == "list" else found
 
     def get_serializer_class(self) -> type[BaseSerializer[Domain]]:
         return DomainSerializer if self.action == "list" else DomainDetailSerializer

@@ -4,13 +4,16 @@ import json
 from datetime import timedelta
 
 import pytest
+from django.db import connection
+from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 from rest_framework.test import APIClient
 
+from domains import services
 from hosts.choices import Trust
 from hosts.models import Host
 
-from .factories import domain, owned_host
+from .factories import domain, facts, owned_host
 
 pytestmark = pytest.mark.django_db
 
@@ -110,6 +113,20 @@ def test_a_present_domain_was_seen_when_its_host_was_listed(api: APIClient) -> N
     assert api.get("/api/domains/").json()["results"][0]["last_seen"] == later.isoformat().replace(
         "+00:00", "Z"
     )
+
+
+def test_a_list_costs_the_same_queries_at_any_size(api: APIClient) -> None:
+    def cost() -> int:
+        with CaptureQueriesContext(connection) as seen:
+            assert api.get("/api/domains/").status_code == 200
+        return len(seen)
+
+    domain()
+    cost()  # the first use of a token is noted
+    few = cost()
+    for _ in range(3):
+        services.mirror(owned_host(), [facts(tags=["a"], state="running") for _ in range(10)])
+    assert cost() == few
 
 
 @pytest.mark.parametrize(
