@@ -11,7 +11,6 @@ from typing import Final, NamedTuple
 from django.db.models import Q
 from django.urls import reverse
 from django.utils import timezone
-from django.utils.http import urlencode
 
 from hosts.choices import OPEN_STATES, OperationState, TargetType
 from hosts.models import Operation
@@ -33,16 +32,14 @@ TROUBLE: Final = frozenset({OperationState.FAILED, OperationState.EXPIRED, Opera
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """`at` and `host_at` are the addresses of its page and its host's; each of `tags` comes with the address
-    of all domains that have it. `pending` is the operation that goes on, `failed` the last one, if it came to
-    nothing a while ago. `verbs` are those offered as buttons. `live` are the events that change the row.
-    `cpu` is of the last minutes, per cent.
+    """`at` and `host_at` are the addresses of its page and its host's. `pending` is the operation that goes
+    on, `failed` the last one, if it came to nothing a while ago. `verbs` are those offered as buttons. `live`
+    are the events that change the row. `cpu` is of the last minutes, per cent.
     """
 
     domain: Domain
     at: str
     host_at: str
-    tags: Sequence[tuple[str, str]]
     verbs: Sequence[Verb]
     pending: Operation | None
     failed: Operation | None
@@ -81,7 +78,6 @@ def _row(domain: Domain, roots: Roots, operation: Operation | None, cpu: list[fl
         domain=domain,
         at=f"{roots.domains}{domain.pk}/",
         host_at=f"{roots.hosts}{domain.host_id}/",
-        tags=[(f"{roots.domains}?{urlencode({'tag': tag})}", tag) for tag in domain.tags],
         # While one goes on, the next is a decision for the menu, not for a quick hand.
         verbs=[] if pending else likely(domain),
         pending=pending,

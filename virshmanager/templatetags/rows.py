@@ -14,7 +14,7 @@ from hosts.choices import OperationState
 
 from .charts import sparkline
 from .filling import fill, fill_each
-from .interface import age, icon, size, state
+from .interface import age, icon, size, state, tag_query
 from .journal import verb_doing, verb_name
 
 register = template.Library()
@@ -34,7 +34,7 @@ PICK: Final = (
     '<td class="pick"><input class="form-check-input" type="checkbox" form="bulk" name="ids" value="{}" '
     'aria-label="{} {}"></td>'
 )
-TAG: Final = ' <a class="tag wide" href="{}">{}</a>'
+TAG: Final = ' <a class="tag wide" href="{}?{}">{}</a>'
 TITLE: Final = '<span class="under">{}</span>'
 DOING: Final = '<a class="doing" href="{}">{}</a> '
 TROUBLE: Final = ' <a class="trouble" href="{}">{}{}: {}</a>'
@@ -62,7 +62,7 @@ def domain_row(row: Row, without_host: bool = False) -> SafeString:  # noqa: FBT
         "" if without_host else fill(PICK, domain.pk, _("Select"), domain.name),
         row.at,
         domain.name,
-        fill_each(TAG, row.tags),
+        _tags(domain),
         fill(TITLE, domain.title) if domain.title else "",
         _doing(row),
         domain_state(domain),
@@ -74,6 +74,14 @@ def domain_row(row: Row, without_host: bool = False) -> SafeString:  # noqa: FBT
         icon("check") if domain.autostart else "",
         _verbs(row),
     )
+
+
+def _tags(domain: Domain) -> SafeString | str:
+    """Its tags, each with the way to all domains that have it."""
+    if not domain.tags:
+        return ""
+    at = reverse("domains")
+    return fill_each(TAG, ((at, tag_query(tag), tag) for tag in domain.tags))
 
 
 def _doing(row: Row) -> SafeString | str:
