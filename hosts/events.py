@@ -13,7 +13,7 @@ from .errors import BadPayload
 from .payloads import DomainFacts, domain_facts
 from .untrusted import a_flag, a_size, a_text, a_uuid, an_object, parse_json
 
-# Characters of an event. Only statistics are longer: they tell of every domain of the host.
+# Characters of an event. Only listings and statistics are longer: they tell of every domain of the host.
 MAX_EVENT: Final = 256 * 2**10
 
 DOMAIN_WORDS: Final = frozenset({"domain.lifecycle", "domain.changed", "domain.removed"})
@@ -35,6 +35,14 @@ class Hello:
 class Stats:
     """`domain.stats`: measurements, without a place in the sequence. `data` is not checked any further."""
 
+    data: dict[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Listing:
+    """`listing`: the answer to `list`, named by its `id`. `data` is not checked any further."""
+
+    id: int
     data: dict[str, Any]
 
 
@@ -70,7 +78,7 @@ class HostEvent:
 
 
 Event = DomainEvent | OperationEvent | HostEvent
-Message = Hello | Stats | Event
+Message = Hello | Stats | Listing | Event
 
 
 def read_message(text: str | bytes) -> Message:
@@ -87,6 +95,8 @@ def read_message(text: str | bytes) -> Message:
         raise BadPayload("an event has no type")
     if word == "domain.stats":
         return Stats(data)
+    if word == "listing":
+        return Listing(a_size(data, "id"), data)
     if len(text) > MAX_EVENT:
         raise BadPayload(f"an event has more than {MAX_EVENT} characters")
     epoch, seq = _epoch(data), a_size(data, "seq")

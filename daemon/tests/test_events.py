@@ -22,6 +22,8 @@ from websockets.sync.client import ClientConnection
 from virshmanagerd import outbox, sampler
 from virshmanagerd.driver import Driver, bulk, samples
 from virshmanagerd.errors import HypervisorBusy
+from virshmanagerd.handlers import events as events_handler
+from virshmanagerd.lane import Lane
 
 PATH = "/v1/events"
 COUNTERS = {"rd_bytes": 7, "wr_bytes": 5, "rd_reqs": 3, "wr_reqs": None}
@@ -141,6 +143,8 @@ def test_who_has_gone_is_forgotten(host: Host, pair: Pair) -> None:
             for seconds in (1, 301, -2, 2.5, True, "2", None)
         ),
         '{"type": "stats"}',
+        *(json.dumps({"type": "list", "id": number}) for number in (-1, 2**40, 1.5, True, "1", None)),
+        '{"type": "list"}',
     ],
 )
 def test_what_is_not_understood(host: Host, pair: Pair, frame: str | bytes) -> None:
@@ -159,6 +163,65 @@ def test_frames_of_another_type_are_ignored(host: Host, pair: Pair) -> None:
             client.send(json.dumps(frame))
         host.daemon.outbox.publish("host.changed")
         assert read(client)["type"] == "host.changed"
+
+
+def test_a_listing_is_what_the_two_requests_are_answered(host: Host, pair: Pair) -> None:
+    with events(host, pair) as client:
+        read(client)
+        client.send('{"type": "list", "id": 7}')
+        told = read(client)
+    described = host.get("/v1/host", pair).json
+    assert told.keys() == {"type", "id", "host", "event_epoch", "domains"}
+    assert (told["type"], told["id"]) == ("listing", 7)
+    assert told["host"].keys() == described.keys()
+    assert told["host"]["id"] == described["id"] == host.daemon.identity.id
+    listed = host.get("/v1/domains", pair).json
+    assert {"event_epoch": told["event_epoch"], "domains": told["domains"]} == listed
+
+
+def test_a_listing_without_libvirt_says_so_in_place_of_the_domains(
+    host: Host, pair: Pair, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def busy(_driver: Driver) -> None:
+        raise HypervisorBusy("stuck")
+
+    monkeypatch.setattr(Driver, "domains", busy)
+    with events(host, pair) as client:
+        read(client)
+        client.send('{"type": "list", "id": 1}')
+        told = read(client)
+    assert told.keys() == {"type", "id", "host", "problem"}
+    assert (told["problem"]["type"], told["problem"]["detail"]) == ("hypervisor_busy", "stuck")
+
+
+def test_a_defect_in_a_listing_ends_that_stream_alone(
+    host: Host, pair: Pair, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(_driver: Driver) -> None:
+        raise RuntimeError("a defect")
+
+    with events(host, pair) as client, events(host, pair) as other:
+        read(client), read(other)
+        with monkeypatch.context() as broken:
+            broken.setattr(Driver, "domains", fail)
+            client.send('{"type": "list", "id": 1}')
+            with pytest.raises(ConnectionClosed):
+                client.recv(5)
+            assert client.close_code == 1011
+        other.send('{"type": "list", "id": 1}')
+        assert read(other)["type"] == "listing"
+
+
+def test_who_wants_too_many_listings_is_sent_away(
+    host: Host, pair: Pair, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(events_handler, "LISTING", Lane("none", threads=0, backlog=0))
+    with events(host, pair) as client:
+        read(client)
+        client.send('{"type": "list", "id": 1}')
+        with pytest.raises(ConnectionClosed):
+            client.recv(5)
+        assert client.close_code == 1013
 
 
 def test_statistics_come_at_once_and_again_until_they_are_off(

@@ -134,7 +134,11 @@ class Problem(Exception):
         self.detail = detail
         self.headers = dict(headers or {})
 
+    def document(self) -> dict[str, object]:
+        """Return the problem as JSON can say it."""
+        return {"type": self.type, "title": self.title, "status": self.status, "detail": self.detail}
+
     def response(self) -> Response:
         """Return the problem as ``application/problem+json``."""
-        body = {"type": self.type, "title": self.title, "status": self.status, "detail": self.detail}
-        return Response(self.status, json.dumps(body).encode(), "application/problem+json", self.headers)
+        body = json.dumps(self.document()).encode()
+        return Response(self.status, body, "application/problem+json", self.headers)

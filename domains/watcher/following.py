@@ -7,13 +7,15 @@ import random
 from collections.abc import Callable
 from typing import Final, Never
 
+from django.utils import timezone
+
 from hosts import services as hosts
-from hosts.agent import hang_up
 from hosts.agent.stream import Stream, open_events
 from hosts.errors import AgentError, BadPayload, ProblemAnswer, ProtocolError, TimedOut
-from hosts.events import DomainEvent, Event, Hello, HostEvent, Stats, read_message
+from hosts.events import DomainEvent, Event, Hello, HostEvent, Listing, Message, Stats, read_message
 from hosts.models import Host
 
+from .asking import Question
 from .beats import count
 from .inbox import Inbox, changes_something
 from .pace import Pace
@@ -32,7 +34,6 @@ PROVEN_SECONDS: Final = 10.0
 LIST_EVERY: Final = 300.0
 LIST_PAUSE: Final = 1.0
 LIST_AGAIN: Final = 15.0
-LISTERS: Final = 16
 ALIVE_SECONDS: Final = 10.0
 # Hosts that come up together are not measured together for ever, unless somebody looks at one.
 SPREAD_SECONDS: Final = 20.0
@@ -45,7 +46,7 @@ class Lanes:
 
     def __init__(self) -> None:
         self.dial = {False: asyncio.Semaphore(64), True: asyncio.Semaphore(32)}
-        self.list = {False: asyncio.Semaphore(LISTERS - 4), True: asyncio.Semaphore(4)}
+        self.list = {False: asyncio.Semaphore(16), True: asyncio.Semaphore(8)}
 
 
 class Follower:
@@ -57,24 +58,24 @@ class Follower:
         generation: int,
         *,
         writer: Writer,
-        listers: Threads,
+        keepers: Threads,
         guards: Threads,
         lanes: Lanes,
         on_stats: Callable[["Follower", Stats], None],
     ) -> None:
-        self.row = row
         self.host = Host(
             pk=row.id, uuid=row.uuid, hostname=row.hostname, address=row.address, port=row.port, trust="owned"
         )
         self.generation = generation
         self.inbox = Inbox(row.id, generation)
         self._writer, self._lanes, self._on_stats = writer, lanes, on_stats
-        self._listers, self._guards = listers, guards
+        self._keepers, self._guards = keepers, guards
         self._doubtful, self._badly_listed = row.missed_probes > 0, False
         self._stream: Stream | None = None
         self._opened_at = math.inf
         self._listed = False
         self._wanted = asyncio.Event()
+        self._question = Question()
         self._after: tuple[str, int] | None = None
         self._broken = ""
         self._failures = 0
@@ -88,7 +89,7 @@ class Follower:
 
     def follows(self, place: hosts.Place) -> bool:
         """Whether the host is still where it is followed, and ours."""
-        return place == (self.row.address, self.row.port, self.generation)
+        return place == (self.host.address, self.host.port, self.generation)
 
     def fail(self, reason: str) -> None:
         """End the stream: what it told cannot be used."""
@@ -128,7 +129,7 @@ class Follower:
                 pause = await self._follow_to_the_end()
             except Exception:
                 # A defect of ours that one host brings to light: it is tried again, as after any other end.
-                logger.exception("Following %s failed", self.row.address)
+                logger.exception("Following %s failed", self.host.address)
                 pause = REFUSED_PAUSE
             finally:
                 self._leave()
@@ -147,14 +148,15 @@ class Follower:
         if self._stream is not None:
             self._stream.abort()
         self._stream, self._opened_at, self._period = None, math.inf, 0
+        self._question.give_up()
 
     async def _pause_after(self, error: AgentError) -> float:
-        logger.info("The events of %s ended: %s (%s)", self.row.address, error, error.problem)
+        logger.info("The events of %s ended: %s (%s)", self.host.address, error, error.problem)
         self._broken = ""
         self._doubtful = self._failures > 1
         if isinstance(error, ProtocolError):
             self._after = None
-            await self._listers.run(hosts.note_bad_events, self.row.id, self.generation, error.detail)
+            await self._keepers.run(hosts.note_bad_events, self.host.pk, self.generation, error.detail)
         if isinstance(error, ProtocolError | ProblemAnswer):
             return REFUSED_PAUSE
         return min(LONGEST_PAUSE, FIRST_PAUSE * math.pow(2, min(self._failures, 8)))
@@ -189,16 +191,19 @@ class Follower:
             await self._heard(message, size)
 
     @staticmethod
-    async def _next(stream: Stream) -> tuple[Hello | Stats | Event, int]:
+    async def _next(stream: Stream) -> tuple[Message, int]:
         text = await stream.receive()
         try:
             return read_message(text), len(text)
         except BadPayload as error:
             raise ProtocolError(str(error)) from None
 
-    async def _heard(self, message: Hello | Stats | Event, size: int) -> None:
+    async def _heard(self, message: Message, size: int) -> None:
         if isinstance(message, Hello):
             raise ProtocolError("a second hello")
+        if isinstance(message, Listing):
+            self._question.take(message)
+            return
         count(message)
         if isinstance(message, Stats):
             self._on_stats(self, message)
@@ -209,6 +214,9 @@ class Follower:
         if isinstance(message, DomainEvent) and not message.removed and message.domain is None:
             self._wanted.set()
         if changes_something(message):
+            if self.inbox.full:
+                # It is held for the sake of a listing that would be read after this.
+                self._question.give_up()
             await self.inbox.put(message, size)
             self._writer.notice(self.inbox)
 
@@ -233,7 +241,7 @@ class Follower:
                 try:
                     await self._list()
                 except Exception:
-                    logger.exception("Listing %s failed", self.row.address)
+                    logger.exception("Listing %s failed", self.host.address)
                     self._listed = False
             pause = LIST_PAUSE if self._listed or self._stream is None else LIST_AGAIN
             await asyncio.sleep(pause * random.uniform(0.5, 1))  # noqa: S311 -- as above
@@ -244,7 +252,7 @@ class Follower:
                 # What was told so far is older than the listing, what comes is newer: it is written after it.
                 await self.inbox.hold()
                 self._wanted.clear()
-                self._listed = await self._listers.run(list_host, self.row.id, self.generation)
+                self._listed = await self._have_listed()
             finally:
                 self.inbox.release()
                 self._writer.notice(self.inbox)
@@ -252,14 +260,13 @@ class Follower:
         if not self._listed:
             self._wanted.set()
 
-
-def list_host(host_id: int, generation: int) -> bool:
-    """Ask a host for all its domains and store them; return whether it answered."""
-    host = Host.objects.filter(pk=host_id, watch_generation=generation).first()
-    if host is None:
-        return False
-    try:
-        return hosts.refresh(host, generation=generation).answered
-    finally:
-        # The next listing is minutes away: a connection for it would only cost memory, here and there.
-        hang_up(host)
+    async def _have_listed(self) -> bool:
+        """Have the host tell its listing, and store it; return whether that went well."""
+        if self._stream is None or self.inbox.full:
+            return False
+        asked_at = timezone.now()
+        told = await self._question.ask(self._stream)
+        if told is None:
+            return False
+        outcome = await self._keepers.run(hosts.keep_listing, self.host.pk, self.generation, told, asked_at)
+        return outcome.answered

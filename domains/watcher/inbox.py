@@ -40,9 +40,14 @@ class Inbox:
         """Whether the writer may take something. It takes no more before what it took is written."""
         return self._takeable > 0 and not self._taken
 
+    @property
+    def full(self) -> bool:
+        """Whether `put` has to wait."""
+        return len(self._events) >= MOST_EVENTS or self._characters >= MOST_CHARACTERS
+
     async def put(self, event: Event, size: int) -> None:
         """Add an event of `size` characters; wait while there is too much."""
-        while len(self._events) >= MOST_EVENTS or self._characters >= MOST_CHARACTERS:
+        while self.full:
             await self._wait()
         self._events.append((event, size))
         self._characters += size

@@ -15,7 +15,7 @@ from hosts.events import Stats
 
 from .. import services
 from .beats import note_watcher
-from .following import LISTERS, Follower, Lanes
+from .following import Follower, Lanes
 from .leases import SHORT_TURN_SECONDS, TURN_SECONDS, Leases, shard_of
 from .threads import Threads
 from .writing import Writer
@@ -29,6 +29,8 @@ SLICES: Final = 30
 ALIVE_EVERY: Final = 5.0
 STATS_EVERY: Final = 1.0
 END_SECONDS: Final = 1.0
+# They store listings, one at a time if the database is SQLite.
+KEEPERS: Final = 3
 
 
 class Watcher:
@@ -43,7 +45,7 @@ class Watcher:
     async def run(self) -> None:
         self._writer = Writer(self._lost, self._failed)
         self._lanes = Lanes()
-        self._listers = Threads(LISTERS, "listing")
+        self._keepers = Threads(KEEPERS, "listings")
         self._clerk, self._leaser, self._gauger, self._guards = (
             Threads(1, name) for name in ("clerk", "leases", "stats", "guards")
         )
@@ -72,8 +74,8 @@ class Watcher:
                 await self._leaser.run(self._leases.end)
         except (RedisError, OSError) as error:
             logger.warning("The leases are not given back, and end by themselves: %s", error)
-        own = (self._clerk, self._leaser, self._gauger, self._guards)
-        ending = (self._writer.threads, *own, self._listers)
+        own = (self._clerk, self._leaser, self._gauger, self._guards, self._keepers)
+        ending = (self._writer.threads, *own)
         for threads in ending:
             threads.finish()
         for threads in ending:
@@ -114,7 +116,7 @@ class Watcher:
                 row,
                 generations[row.id],
                 writer=self._writer,
-                listers=self._listers,
+                keepers=self._keepers,
                 guards=self._guards,
                 lanes=self._lanes,
                 on_stats=self._note_stats,
@@ -124,9 +126,9 @@ class Watcher:
         """Return hosts that may not be dialled any more. Each time another part of them is asked."""
         self._slice = (self._slice + 1) % SLICES
         asked = [
-            follower for follower in list(self.followers.values()) if follower.row.id % SLICES == self._slice
+            follower for follower in list(self.followers.values()) if follower.host.pk % SLICES == self._slice
         ]
-        return [follower.row.id for follower in asked if not guards.may_dial(follower.row.address)]
+        return [follower.host.pk for follower in asked if not guards.may_dial(follower.host.address)]
 
     def _drop(self, host_id: int) -> None:
         follower = self.followers.pop(host_id, None)
@@ -165,7 +167,7 @@ class Watcher:
 
     def _note_stats(self, follower: Follower, stats: Stats) -> None:
         """Of a host that tells more than can be stored the last counts."""
-        self._stats[follower.row.id] = follower, stats
+        self._stats[follower.host.pk] = follower, stats
         self._measured.set()
 
     async def _keep_stats(self) -> None:

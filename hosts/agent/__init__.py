@@ -7,5 +7,6 @@ whether to try again.
 """
 
 from .calls import MOST_ACKNOWLEDGED, Agent, agent_of, hang_up
+from .listing import Listing
 
-__all__ = ["MOST_ACKNOWLEDGED", "Agent", "agent_of", "hang_up"]
+__all__ = ["MOST_ACKNOWLEDGED", "Agent", "Listing", "agent_of", "hang_up"]

@@ -47,9 +47,9 @@ PONG_WITHIN: Final = 12.0
 BROKEN: Final = frozenset({1002, 1003, 1007, 1008, 1009})
 NO_FAREWELL: Final = 1006
 
-# The daemon keeps at most 4 MiB for a reader that is behind: no message of its events can be larger.
-EVENT_BYTES: Final = 4 * KIB * KIB
-EVENTS_AHEAD: Final = 8
+# A listing may have as much as over HTTP, and comes on the same stream.
+EVENT_BYTES: Final = 8 * KIB * KIB
+EVENTS_AHEAD: Final = 4
 # A console is many small frames. As the daemon does, keep at most 256 KiB of it.
 CONSOLE_BYTES: Final = 64 * KIB
 CONSOLE_FRAMES_AHEAD: Final = 4

@@ -241,7 +241,15 @@ def _check(response: requests.Response, body: bytes, question: Question) -> None
 def refusal(status: int, body: bytes) -> AgentError:
     """What a problem document of the daemon (RFC 9457) means."""
     try:
-        data = an_object(parse_json(body), "the problem")
+        return problem_answer(status, parse_json(body))
+    except BadPayload as error:
+        return ProtocolError(str(error))
+
+
+def problem_answer(status: int, document: object) -> AgentError:
+    """As `refusal`, of JSON that is parsed."""
+    try:
+        data = an_object(document, "the problem")
         word, detail = a_text(data, "type", 40), a_text(data, "detail", 500) or a_text(data, "title")
     except BadPayload as error:
         return ProtocolError(str(error))

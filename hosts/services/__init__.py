@@ -19,7 +19,7 @@ from .operations import (
 )
 from .probing import ProbeOutcome, probe
 from .quarantine import note_stranger
-from .refreshing import RefreshOutcome, refresh
+from .refreshing import RefreshOutcome, keep_listing, refresh
 from .statuses import publish_statuses
 from .turns import writing_turn
 from .watching import (
@@ -56,6 +56,7 @@ __all__ = [
     "followables",
     "forget",
     "is_followed",
+    "keep_listing",
     "meet",
     "note_alive",
     "note_bad_events",

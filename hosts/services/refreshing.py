@@ -1,13 +1,16 @@
 """Reading an owned host: its inventory and its domains, over mutual TLS, stored in one transaction."""
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import datetime
+from functools import partial
+from typing import Any
 
 from django.db.models import F
 from django.utils import timezone
 
 from .. import live
-from ..agent import agent_of
+from ..agent import Agent, Listing, agent_of
 from ..choices import STALE_AFTER, STALE_AFTER_MISSED_PROBES, Trust
 from ..errors import AgentError, OutsideRanges, ProblemAnswer, sentence
 from ..models import Host, HostQuerySet
@@ -48,18 +51,32 @@ class Report:
     asked_at: datetime = field(default_factory=timezone.now)
 
 
-def refresh(host: Host, *, generation: int | None = None) -> RefreshOutcome:
+def refresh(host: Host) -> RefreshOutcome:
     """Ask an owned host for its inventory and its domains, and store them.
 
-    A watcher gives the `generation` under which it follows the host; when that has passed, nothing is stored.
     Never raises for what the host does: its answer, or its silence, is on the host and in the outcome.
     """
     if host.trust != Trust.OWNED:
         return RefreshOutcome(answered=False, problem="not_owned", reason=sentence("not_owned"))
     if host.problem == "duplicate_identity":
         return RefreshOutcome(answered=False, problem=host.problem, reason=host.reason)
+    return _keep(host, partial(ask, host))
+
+
+def keep_listing(host_id: int, generation: int, told: dict[str, Any], asked_at: datetime) -> RefreshOutcome:
+    """Store what a host told on its stream, of which it was asked then, as `refresh` does with its answers.
+
+    A watcher gives the `generation` under which it follows the host; when that has passed, nothing is stored.
+    """
+    host = Host.objects.filter(pk=host_id, watch_generation=generation).first()
+    if host is None:
+        return RefreshOutcome(answered=False)
+    return _keep(host, partial(read, Listing(host.uuid, told), asked_at), generation=generation)
+
+
+def _keep(host: Host, answer: Callable[[], Report], *, generation: int | None = None) -> RefreshOutcome:
     try:
-        report = ask(host)
+        report = answer()
     except AgentError as error:
         miss(host, error, generation=generation)
         return RefreshOutcome(answered=False, problem=error.problem, reason=error.reason)
@@ -68,17 +85,20 @@ def refresh(host: Host, *, generation: int | None = None) -> RefreshOutcome:
 
 
 def ask(host: Host) -> Report:
-    """Read a host at its address.
+    """Read a host at its address. Raises as `read` does."""
+    return read(agent_of(host, insist=True), timezone.now())
+
+
+def read(teller: Agent | Listing, asked_at: datetime) -> Report:
+    """Read what a host tells of itself and of its domains.
 
     Raises:
         AgentError: when it gives no good answer. A libvirt that is down is one.
     """
-    asked_at = timezone.now()
-    caller = agent_of(host, insist=True)
-    facts = caller.host()
+    facts = teller.host()
     if facts["libvirt_alive"]:
         try:
-            return Report(facts, caller.domains(), asked_at=asked_at)
+            return Report(facts, teller.domains(), asked_at=asked_at)
         except ProblemAnswer as error:
             # What else the daemon says of its libvirt is shown as it is.
             return Report(facts, None, error.problem, error.reason)

@@ -32,8 +32,8 @@ Talk = Callable[[ServerConnection], Awaitable[None]]
 class PlayedDaemon:
     """Speaks the contract as a well daemon does, in a thread of its own.
 
-    `domains` are what it lists, by UUID; `listings` counts how often it was asked. `talk` replaces what it
-    does with a stream: to hang, to lie.
+    `domains` are what it lists, by UUID; `listings` counts how often it was asked; `lies` take the place of
+    what it would say in a listing on its stream. `talk` replaces what it does with a stream: to hang, to lie.
     """
 
     def __init__(self, folder: Path, client: ClientIdentity, *, talk: Talk | None = None) -> None:
@@ -42,6 +42,7 @@ class PlayedDaemon:
         self.id = keys.daemon_id(keys.spki(key.public_key()))
         self.domains: dict[str, dict[str, Any]] = {}
         self.facts: dict[str, Any] = {"features": ["operations", "events", "console"]}
+        self.lies: dict[str, Any] = {}
         self.epoch, self.seq = "e1", 0
         self.listings = self.streams = 0
         self.asked_after: list[str] = []
@@ -178,10 +179,7 @@ class PlayedDaemon:
         if path == "/v1/host":
             return _json(told_host(self.id, **self.facts))
         if path == "/v1/domains":
-            self.listings += 1
-            listing = {"event_epoch": self.epoch, "domains": list(self.domains.values())}
-            await asyncio.to_thread(self.hold_listings.wait, 20)
-            return _json(listing)
+            return _json(await self._listing())
         if path == "/v1/events" or "/console/" in path:
             return None
         return _json({"type": "not_found", "title": "Not found"}, 404)
@@ -208,9 +206,25 @@ class PlayedDaemon:
         stream.send_data()
         try:
             async for message in stream:
-                self.heard.append(json.loads(message))
+                self.heard.append(frame := json.loads(message))
+                if frame["type"] == "list":
+                    self._talks.add(asyncio.ensure_future(self._list(stream, frame["id"])))
         finally:
             self._open.discard(stream)
+
+    async def _list(self, stream: ServerConnection, number: int) -> None:
+        listing = await self._listing()
+        host = told_host(self.id, **self.facts)
+        message = {"type": "listing", "id": number, "host": host, **(listing | self.lies)}
+        with contextlib.suppress(ConnectionClosed):
+            await stream.send(json.dumps(message))
+
+    async def _listing(self) -> dict[str, Any]:
+        """What it lists now, told when `hold_listings` allows."""
+        self.listings += 1
+        listing = {"event_epoch": self.epoch, "domains": list(self.domains.values())}
+        await asyncio.to_thread(self.hold_listings.wait, 20)
+        return listing
 
 
 def _json(body: object, status: int = 200) -> Response:

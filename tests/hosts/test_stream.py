@@ -171,7 +171,7 @@ async def raw(stream: ServerConnection, head: bytes, payload: bytes = b"") -> No
 @pytest.mark.parametrize(
     "head",
     [
-        struct.pack("!BBQ", 0x81, 127, 5 * 2**20),  # announces more than a message may have
+        struct.pack("!BBQ", 0x81, 127, 9 * 2**20),  # announces more than a message may have
         b"\x81\x02\xff\xfe",  # text that is no UTF-8
         b"\xf1\x00",  # reserved bits
         b"\x80\x00",  # a continuation of nothing

@@ -23,7 +23,12 @@ def asks_driver(handler: Callable[[Daemon, Request], T]) -> Callable[[Daemon, Re
         try:
             return handler(daemon, request)
         except DriverError as error:
-            wait = {} if error.retry_after is None else {"Retry-After": str(error.retry_after)}
-            raise Problem(error.type, error.status, error.detail, wait) from None
+            raise problem_of(error) from None
 
     return answer
+
+
+def problem_of(error: DriverError) -> Problem:
+    """Return the problem that an error of the driver is answered as."""
+    wait = {} if error.retry_after is None else {"Retry-After": str(error.retry_after)}
+    return Problem(error.type, error.status, error.detail, wait)

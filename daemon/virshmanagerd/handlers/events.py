@@ -3,9 +3,15 @@
 from __future__ import annotations
 
 import json
+import logging
+from functools import partial
 from typing import TYPE_CHECKING, Any, Final
 
 from virshmanagerd import outbox
+from virshmanagerd.errors import DriverError
+from virshmanagerd.handlers.driven import problem_of
+from virshmanagerd.handlers.host import describe
+from virshmanagerd.lane import Lane
 from virshmanagerd.sampler import LONGEST_PERIOD
 
 if TYPE_CHECKING:
@@ -13,8 +19,13 @@ if TYPE_CHECKING:
     from virshmanagerd.streams import Pipe
     from virshmanagerd.web import Request
 
+logger = logging.getLogger(__name__)
+
 SHORTEST_PERIOD: Final = 2
-NOT_UNDERSTOOD: Final = 1008
+MOST_ID: Final = 2**31
+NOT_UNDERSTOOD, TRY_LATER, FAILED = 1008, 1013, 1011
+# Of the process, as the lane of samples is. The driver gives libvirt ten seconds for a listing.
+LISTING: Final = Lane("listing", threads=4, backlog=1024)
 
 
 def open_events(daemon: Daemon, request: Request) -> EventStream:
@@ -23,7 +34,7 @@ def open_events(daemon: Daemon, request: Request) -> EventStream:
 
 
 class EventStream:
-    """One client's events. It may ask for statistics too, with a text frame."""
+    """One client's events. It may ask for a listing and for statistics, too, with text frames."""
 
     def __init__(self, daemon: Daemon, after: str, journal_id: str | None) -> None:
         self._daemon = daemon
@@ -39,14 +50,18 @@ class EventStream:
         self._daemon.outbox.subscribe(pipe, self._after, self._journal_id)
 
     def received(self, data: bytes | str) -> None:
-        """`{"type": "stats", "seconds": 0 | 2..300}`; other types are for other versions of the daemon."""
+        """`{"type": "list", "id": n}`, `{"type": "stats", "seconds": 0 | 2..300}`.
+
+        Other types are for other versions of the daemon.
+        """
         try:
             frame = _read(data)
             if frame.get("type") == "stats":
                 self._set_period(_period(frame))
+            elif frame.get("type") == "list":
+                self._list(_id(frame))
         except ValueError as error:
-            if self._pipe:
-                self._pipe.close(NOT_UNDERSTOOD, str(error))
+            self._close(NOT_UNDERSTOOD, str(error))
 
     def drained(self) -> None:
         """Nothing waits for that."""
@@ -56,6 +71,24 @@ class EventStream:
         self._period = 0
         if self._pipe:
             self._daemon.outbox.unsubscribe(self._pipe)
+
+    def _close(self, code: int, reason: str) -> None:
+        if self._pipe:
+            self._pipe.close(code, reason)
+
+    def _list(self, number: int) -> None:
+        if not LISTING.submit(partial(self._tell_listing, number)):
+            self._close(TRY_LATER, "too many listings are wanted")
+
+    def _tell_listing(self, number: int) -> None:
+        try:
+            text = json.dumps({"type": "listing", "id": number, **listing(self._daemon)})
+        except Exception:
+            logger.exception("a listing failed")  # a defect must not end the thread
+            self._close(FAILED, "the listing failed")
+            return
+        if self._pipe:
+            outbox.give(self._pipe, text)
 
     def _set_period(self, period: int) -> None:
         self._period = period
@@ -73,6 +106,15 @@ class EventStream:
             outbox.give(self._pipe, sample)
 
 
+def listing(daemon: Daemon) -> dict[str, object]:
+    """The answers of `GET /v1/host` and `GET /v1/domains`; in place of the domains, the problem with them."""
+    host = describe(daemon)
+    try:
+        return {"host": host, **daemon.driver.domains()}
+    except DriverError as error:
+        return {"host": host, "problem": problem_of(error).document()}
+
+
 def _read(data: bytes | str) -> dict[str, Any]:
     try:
         frame = json.loads(data)
@@ -81,6 +123,13 @@ def _read(data: bytes | str) -> dict[str, Any]:
     if not isinstance(frame, dict):
         raise ValueError("the frame is not a JSON object")
     return frame
+
+
+def _id(frame: dict[str, Any]) -> int:
+    number = frame.get("id")
+    if type(number) is not int or not 0 <= number <= MOST_ID:
+        raise ValueError(f"id is not a whole number from 0 to {MOST_ID}")
+    return number
 
 
 def _period(frame: dict[str, Any]) -> int:

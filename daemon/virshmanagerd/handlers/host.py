@@ -16,23 +16,26 @@ FEATURES: Final = ("console", "events", "operations", "screenshot", "stats")
 
 
 def get_host(daemon: Daemon, _request: Request) -> Response:
-    """Answer 200 also while libvirt is down; what it does not say comes from the system."""
+    """Answer 200 also while libvirt is down."""
+    return json_response(describe(daemon))
+
+
+def describe(daemon: Daemon) -> dict[str, object]:
+    """Return the inventory. What libvirt does not say comes from the system."""
     facts = daemon.driver.host()
     if facts["memory"] is None:
         facts["cpus"] = linux.cpus()
         facts["memory"], facts["memory_free"] = linux.memory()
-    return json_response(
-        {
-            **facts,
-            "id": daemon.identity.id,
-            "hostname": daemon.config.hostname or socket.gethostname(),
-            "machine_id": daemon.identity.machine_id,
-            "journal_id": daemon.journal_id,
-            "boot_id": linux.boot_id(),
-            "cpu_model": linux.cpu_model(),
-            "load": linux.load(),
-            "daemon_version": __version__,
-            "api": API,
-            "features": FEATURES,
-        }
-    )
+    return {
+        **facts,
+        "id": daemon.identity.id,
+        "hostname": daemon.config.hostname or socket.gethostname(),
+        "machine_id": daemon.identity.machine_id,
+        "journal_id": daemon.journal_id,
+        "boot_id": linux.boot_id(),
+        "cpu_model": linux.cpu_model(),
+        "load": linux.load(),
+        "daemon_version": __version__,
+        "api": API,
+        "features": FEATURES,
+    }

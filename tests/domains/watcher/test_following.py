@@ -13,12 +13,12 @@ from websockets.asyncio.server import ServerConnection
 
 from domains import services
 from domains.models import Domain
-from domains.watcher import HEARD_KEY, Watcher, watcher_beats
+from domains.watcher import HEARD_KEY, Watcher, asking, following, inbox, watcher_beats
 from hosts import live
 from hosts.choices import Trust
 from hosts.models import Host
 from tests.hosts.daemons import PlayedDaemon
-from tests.hosts.factories import told_domain
+from tests.hosts.factories import told_domain, told_host
 
 from .waiting import Play, becomes, row_of, state_of, until
 
@@ -77,7 +77,8 @@ async def test_what_is_heard_is_counted(play: Play, watcher: Watcher) -> None:
         event(type="hello", replayed=True),
         event(type="later", filler="x" * 300_000),
         json.dumps({"type": "domain.stats", "domains": 5}),
-        "x" * (5 * 2**20),
+        event(type="listing", id="1"),
+        "x" * (9 * 2**20),
     ],
 )
 async def test_nonsense_ends_the_stream_with_a_reason_and_harms_no_other_host(
@@ -233,6 +234,77 @@ async def test_events_during_a_listing_are_written_after_it(play: Play, watcher:
     daemon.hold_listings.set()
     await becomes(first, "running")
     await becomes(second, None)
+
+
+@pytest.mark.parametrize(
+    ("lies", "problem"),
+    [
+        ({"host": 5}, "bad_answer"),
+        ({"host": told_host(str(uuid4()))}, "bad_answer"),
+        ({"domains": [{"uuid": 5}]}, "bad_answer"),
+        ({"domains": 5}, "bad_answer"),
+        ({"problem": 5}, "bad_answer"),
+        ({"problem": {"type": "<b>"}}, "bad_answer"),
+        ({"problem": {"type": "hypervisor_busy", "title": "Busy"}}, "host_busy"),
+        ({"problem": {"type": "libvirt_down", "title": "It is down"}}, "libvirt_down"),
+    ],
+)
+async def test_a_listing_that_cannot_be_used_leaves_the_domains_and_says_why(
+    play: Play, watcher: Watcher, lies: dict[str, Any], problem: str
+) -> None:
+    daemon = play()
+    domain = daemon.add(state="shutoff")
+    await database_sync_to_async(daemon.host)()
+    await becomes(domain, "shutoff")
+    daemon.lies = lies
+    daemon.new_epoch()
+
+    async def is_shown() -> bool:
+        return (await row_of(daemon)).problem == problem
+
+    await until(is_shown)
+    assert await state_of(domain) == "shutoff"
+    assert daemon.streams == 1
+
+
+async def test_more_events_than_are_kept_during_a_listing_are_written_without_it(
+    play: Play, watcher: Watcher, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(inbox, "MOST_EVENTS", 5)
+    daemon = play()
+    domain = daemon.add(state="shutoff")
+    daemon.hold_listings.clear()
+    await database_sync_to_async(daemon.host)()
+
+    async def listing() -> bool:
+        return daemon.listings == 1
+
+    await until(listing)
+    for state in ("running", "paused") * 5:
+        daemon.change(domain["uuid"], state=state)
+    await becomes(domain, "paused")
+
+
+async def test_a_listing_that_was_given_up_is_not_taken_for_the_next_one(
+    play: Play, watcher: Watcher, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(asking, "LIST_SECONDS", 0.3)
+    monkeypatch.setattr(following, "LIST_AGAIN", 0.1)
+    daemon = play()
+    domain = daemon.add(state="shutoff")
+    daemon.hold_listings.clear()
+    await database_sync_to_async(daemon.host)()
+
+    async def given_up() -> bool:
+        return daemon.listings == 2
+
+    await until(given_up)
+    listed = json.dumps({"type": "listing", "id": 1, "host": told_host(daemon.id), "domains": []})
+    daemon.domains[domain["uuid"]] |= {"state": "running"}
+    daemon.say(listed)
+    daemon.hold_listings.set()
+    await becomes(domain, "running")
+    assert daemon.streams == 1
 
 
 async def test_a_domain_that_is_removed_leaves_no_row(play: Play, watcher: Watcher) -> None:
