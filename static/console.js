@@ -46,7 +46,7 @@ class Console {
     for (const note of this.root.querySelectorAll("[data-when]")) {
       note.hidden = note.dataset.when !== state || (state === "reconnecting" && !detail);
       const text = note.querySelector("[data-detail]");
-      if (text) text.textContent = detail;
+      if (text) text.textContent = note.hidden ? "" : detail;
     }
     for (const button of this.root.querySelectorAll("[data-needs]")) {
       button.disabled = state !== "live" || (this.readOnly && "types" in button.dataset);
@@ -152,7 +152,7 @@ class Console {
     const state = ENDS[code] ?? PROBLEMS[refusal?.problem];
     this.refusal = null;
     if (performance.now() < this.patient && (state === "stopped" || code === FINAL)) this.again(STARTING_WAIT);
-    else if (state) this.show(state);
+    else if (state) this.show(state, refusal?.detail);
     else if (code === FINAL) this.show("error", refusal?.detail);
     else this.later(refusal?.detail);
     if (this.root.dataset.state === "stopped") this.again(STOPPED_WAIT);

@@ -4,7 +4,6 @@ from django.http import HttpRequest, HttpResponse
 from django.shortcuts import get_object_or_404, render
 from django.views.decorators.http import require_safe
 
-from .. import services
 from ..choices import ConsoleKind
 from .rows import shown
 
@@ -13,7 +12,6 @@ from .rows import shown
 def console(request: HttpRequest, pk: int) -> HttpResponse:
     """The console of a domain; `?kind=` says which, and the page can show the other one as well."""
     found = get_object_or_404(shown(), pk=pk)
-    services.wish_details(found)
     kind = request.GET.get("kind")
     context = {
         "domain": found,
