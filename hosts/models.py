@@ -218,9 +218,13 @@ class OperationQuerySet(QuerySet["Operation"]):
     def ended(self) -> Self:
         return self.exclude(state__in=OPEN_STATES)
 
-    def overdue(self) -> Self:
-        begun = self.filter(state__in=BEGUN_STATES, deadline__lt=timezone.now() - OVERDUE_AFTER)
-        return begun.exclude(target_type=TargetType.SELECTION)
+    def with_overdue(self) -> Self:
+        """Say of each as `is_overdue` whether it goes on after its deadline.
+
+        What has begun has no verdict before libvirt has ended it. Of many domains the parts tell.
+        """
+        begun = Q(state__in=BEGUN_STATES, deadline__lt=timezone.now() - OVERDUE_AFTER)
+        return self.annotate(is_overdue=begun & ~Q(target_type=TargetType.SELECTION))
 
 
 class Operation(models.Model):
@@ -271,6 +275,8 @@ class Operation(models.Model):
     started_at = models.DateTimeField(null=True, blank=True)
     finished_at = models.DateTimeField(null=True, blank=True)
 
+    is_overdue: bool  # annotated by OperationQuerySet.with_overdue()
+
     objects = OperationQuerySet.as_manager()
 
     class Meta:
@@ -292,15 +298,6 @@ class Operation(models.Model):
     @property
     def is_open(self) -> bool:
         return self.state in OPEN_STATES
-
-    @property
-    def is_overdue(self) -> bool:
-        """Whether it goes on after its deadline: what has begun has no verdict before libvirt has ended it.
-
-        Of many domains the parts tell.
-        """
-        late = self.deadline < timezone.now() - OVERDUE_AFTER
-        return late and self.state in BEGUN_STATES and self.target_type != TargetType.SELECTION
 
 
 class OperationEvent(models.Model):

@@ -81,6 +81,7 @@ def overview(request: HttpRequest) -> HttpResponse:
     numbers = summary()
     running = Domain.objects.present().filter(state=DomainState.RUNNING)
     vcpus = running.aggregate(n=Sum("vcpus"))["n"] or 0
+    overdue = Operation.objects.with_overdue().filter(Q(is_overdue=True))
     failed = Crawl.objects.filter(state=CrawlState.FAILED).exclude(phase=Phase.PROBE).select_related("range")
     context = {
         "section": "overview",
@@ -89,7 +90,7 @@ def overview(request: HttpRequest) -> HttpResponse:
         "vcpus": vcpus,
         "vcpus_per_cpu": vcpus / numbers["cpus"] if numbers["cpus"] else None,
         "troubled": troubled_hosts(),
-        "overdue_operations": list(Operation.objects.overdue().order_by("deadline", "pk")[: SHOWN + 1]),
+        "overdue_operations": list(overdue.order_by("deadline", "pk")[: SHOWN + 1]),
         "troubled_operations": list(troubled_operations()[: SHOWN + 1]),
         "shown": SHOWN,
         "failed_crawl": failed.first(),

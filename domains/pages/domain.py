@@ -23,7 +23,7 @@ def domain(request: HttpRequest, pk: int) -> HttpResponse:
     found = get_object_or_404(shown(), pk=pk)
     services.wish_details(found)
     last = last_operations([pk]).get(pk)
-    of_domain = Operation.objects.filter(target_type=TargetType.DOMAIN, target_id=pk)
+    of_domain = Operation.objects.with_overdue().filter(target_type=TargetType.DOMAIN, target_id=pk)
     context = {
         "domain": found,
         "verbs": buttons(found),

@@ -31,7 +31,7 @@ STOPPABLE = frozenset({"save", "shutdown"})
 
 
 def shown() -> OperationQuerySet:
-    return Operation.objects.select_related("host")
+    return Operation.objects.with_overdue().select_related("host")
 
 
 @require_safe
@@ -84,7 +84,7 @@ def _removable(request: PageRequest) -> list[tuple[str, str]]:
 @require_safe
 def operation(request: PageRequest, pk: str) -> HttpResponse:
     found = get_object_or_404(shown().select_related("parent"), pk=pk)
-    children = found.children.select_related("host").order_by("position")
+    children = shown().filter(parent=found).order_by("position")
     context = {
         "operation": with_parts([found])[0],
         "told": [(name, value) for name, value in found.args.items() if name in TOLD],

@@ -112,6 +112,14 @@ def test_a_row_tells_of_a_failure_until_the_next_success_or_for_a_while(browser:
     assert "trouble" not in text(browser, row)
 
 
+def test_the_page_says_which_operation_is_overdue(browser: Client, ada: User) -> None:
+    guest = domain(state="running")
+    services.act(guest, "shutdown", actor=ada)
+    assert ">overdue<" not in text(browser, f"/domains/{guest.pk}/")
+    Operation.objects.update(state="running", deadline=timezone.now() - timedelta(minutes=1))
+    assert ">overdue<" in text(browser, f"/domains/{guest.pk}/")
+
+
 def test_an_open_operation_counts_before_a_later_one_that_ended(browser: Client, ada: User) -> None:
     guest = domain(state="running")
     services.act(guest, "shutdown", actor=ada)

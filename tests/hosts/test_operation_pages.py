@@ -149,7 +149,13 @@ def test_what_goes_on_long_after_its_deadline_is_overdue(
     operation = an_operation(state=state, deadline=deadline, target_type=target_type)
     assert text(browser, f"/operations/{operation.pk}/").count("It is overdue") == times
     assert text(browser, "/operations/").count(">overdue<") == times
-    assert list(Operation.objects.overdue()) == [operation] * times
+
+
+def test_a_part_that_is_overdue_says_so_among_the_others(browser: Client) -> None:
+    parent = an_operation(target_type=TargetType.SELECTION)
+    an_operation(parent=parent, state="running", deadline=timezone.now() - timedelta(minutes=1))
+    an_operation(parent=parent, state="running")
+    assert text(browser, f"/operations/{parent.pk}/").count(">overdue<") == 1
 
 
 def test_the_navigation_counts_what_is_open(browser: Client) -> None:
