@@ -35,9 +35,9 @@ def listing(
 
     `counted` has the same rows without what is only shown of them: a join costs a count more than all else.
     """
-    asked = any(name in request.GET for name in filter_class.base_filters)
+    filtered = is_filtered(request, filter_class)
     understood, rows = True, queryset
-    if asked:  # to make the form of all filters takes longer than to read what they find
+    if filtered:  # to make the form of all filters takes longer than to read what they find
         filters = filter_class(request.GET, queryset=queryset, request=request)
         understood = filters.is_valid()
         rows = filters.qs if understood else queryset
@@ -45,8 +45,12 @@ def listing(
     ordering = wanted if wanted.removeprefix("-") in orderings else default
     paginator: Paginator[Any] = Paginator(rows.order_by(ordering, "pk"), ROWS_PER_PAGE)
     if counted is not None:
-        narrowed = asked and understood
+        narrowed = filtered and understood
         plain = filter_class(request.GET, queryset=counted, request=request).qs if narrowed else counted
         paginator.count = plain.count()
-    filtered = any(request.GET.get(name) for name in filter_class.base_filters)
     return Listing(paginator.get_page(request.GET.get("page")), ordering, understood, filtered)
+
+
+def is_filtered(request: HttpRequest, filter_class: type[FilterSet]) -> bool:
+    """Whether the address gives any of the filters a value; an empty one asks for nothing."""
+    return any(any(request.GET.getlist(name)) for name in filter_class.base_filters)

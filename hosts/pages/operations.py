@@ -12,7 +12,7 @@ from django.utils.translation import gettext as _
 from django.views.decorators.http import require_http_methods, require_safe
 from django_htmx.http import trigger_client_event
 
-from access.listing import listing
+from access.listing import is_filtered, listing
 from access.requests import PageRequest
 
 from .. import services
@@ -37,8 +37,7 @@ def shown() -> OperationQuerySet:
 @require_safe
 def operations(request: PageRequest) -> HttpResponse:
     """The newest first. What was asked for in one go is one line, unless something is looked for."""
-    asked = any(request.GET.get(name) for name in OperationFilter.base_filters)
-    rows = shown() if asked else shown().filter(parent=None)
+    rows = shown() if is_filtered(request, OperationFilter) else shown().filter(parent=None)
     found = listing(request, OperationFilter, rows, orderings=ORDERINGS, default="-created_at")
     context = {
         "list": found,

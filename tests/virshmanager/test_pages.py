@@ -219,6 +219,13 @@ def test_an_empty_list_says_why_and_what_to_do(browser: Client, path: str, word:
     assert word in browser.get(path).content.decode()
 
 
+def test_a_filter_without_a_value_asks_for_nothing(browser: Client) -> None:
+    assert "filter in the address is not known" in browser.get("/domains/?state=x").content.decode()
+    page = browser.get("/domains/?search=&state=").content.decode()
+    assert "filter in the address is not known" not in page
+    assert "No domain is known yet" in page
+
+
 def answer_of(browser: Client, path: str) -> tuple[int, str]:
     answer = browser.get(path)
     return answer.status_code, answer.content.decode()
