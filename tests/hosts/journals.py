@@ -17,7 +17,7 @@ from django.utils import timezone
 from hosts.agent import hang_up
 from hosts.choices import TargetType
 from hosts.models import Host, Operation
-from hosts.services import accept
+from hosts.services import accept, carry
 from hosts.trust import ClientIdentity, keys
 
 from .factories import a_host, told_domain, told_host
@@ -180,6 +180,17 @@ def too_late(operation: Operation, minutes: float = 0.0) -> Operation:
 
 def fresh(operation: Operation) -> Operation:
     return Operation.objects.select_related("host").get(pk=operation.pk)
+
+
+def carried(operation: Operation) -> Operation:
+    carry(operation.pk)
+    return fresh(operation)
+
+
+def word(operation: Operation) -> str:
+    """The stable word of its problem."""
+    assert operation.problem is not None
+    return str(operation.problem["type"])
 
 
 def moves_of(operation: Operation) -> list[str]:

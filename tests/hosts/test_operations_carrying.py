@@ -1,10 +1,7 @@
 """Carrying: hosts that are away, hang, refuse, lie and forget. An unreachable host is never a verdict."""
 
 import time
-from collections.abc import Iterator
 from datetime import timedelta
-from pathlib import Path
-from typing import Any
 
 import pytest
 from django.contrib.auth.models import User
@@ -14,14 +11,10 @@ from hosts import services
 from hosts.agent import calls
 from hosts.agent.transport import Timeouts
 from hosts.choices import OperationState, Trust
-from hosts.errors import Unreachable
 from hosts.models import Host, Operation
-from hosts.services.operations import holding, moves
-from hosts.services.operations.places import Entry, Places, places
-from hosts.trust import ClientIdentity
+from hosts.services.operations import moves
 
-from .factories import told_domain
-from .journals import Journal, asked_for, due_now, fresh, moves_of, played, too_late
+from .journals import Journal, asked_for, carried, due_now, fresh, moves_of, too_late, word
 
 pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("redis_server", "dialable")]
 
@@ -29,37 +22,8 @@ S = OperationState
 
 
 @pytest.fixture
-def journal() -> Journal:
-    return Journal()
-
-
-@pytest.fixture
-def host(journal: Journal, tmp_path: Path, client_identity: ClientIdentity) -> Iterator[Host]:
-    with played(tmp_path, client_identity, journal) as host:
-        yield host
-
-
-@pytest.fixture
-def gone(tmp_path: Path, client_identity: ClientIdentity) -> Host:
-    """A host whose port is closed."""
-    with played(tmp_path, client_identity, Journal()) as host:
-        pass
-    return host
-
-
-@pytest.fixture
 def hasty(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(calls, "JOURNAL", Timeouts(connect=0.4, read=0.3, total=0.5))
-
-
-def carried(operation: Operation) -> Operation:
-    services.carry(operation.pk)
-    return fresh(operation)
-
-
-def word(operation: Operation) -> str:
-    assert operation.problem is not None
-    return str(operation.problem["type"])
 
 
 # Hosts that do not answer.
@@ -242,185 +206,7 @@ def test_a_host_of_which_there_are_two_is_not_asked(host: Host, journal: Journal
     assert journal.requests == []
 
 
-# Journals that are lost.
-
-
-def test_a_new_journal_is_noted_when_nothing_was_sent_before(host: Host, journal: Journal, ada: User) -> None:
-    journal.lose()
-    operation = carried(asked_for(host, ada, verb="reboot"))
-    assert (operation.state, operation.sent_at) == (S.ACCEPTED, None)
-    host.refresh_from_db()
-    assert host.journal_id == journal.journal_id
-    operation = carried(due_now(operation))
-    assert (operation.state, operation.journal_id) == (S.SUCCEEDED, journal.journal_id)
-    assert journal.ran == [str(operation.pk)]
-
-
-@pytest.mark.parametrize("verb", ["reboot", "reset", "start"])
-@pytest.mark.parametrize("answered", [True, False])
-def test_what_a_lost_journal_may_have_held_is_never_sent_again(
-    host: Host, journal: Journal, ada: User, verb: str, *, answered: bool
-) -> None:
-    journal.ends = "started"
-    journal.faults = [] if answered else ["drop_answer", "drop_answer"]
-    operation = carried(asked_for(host, ada, verb=verb))
-    row = told_domain(uuid=str(operation.target_uuid), state="shutoff", id=None)
-    journal.domains[row["uuid"]] = row
-    journal.lose()
-    operation = carried(due_now(operation))
-    assert (operation.state, word(operation)) == (S.UNKNOWN, "journal_changed")
-    assert journal.ran == [str(operation.pk)]
-
-
-@pytest.mark.parametrize(
-    ("verb", "args", "state"),
-    [
-        ("start", {}, {"state": "running"}),
-        ("destroy", {}, {"state": "shutoff"}),
-        ("shutdown", {}, {"state": "shutoff"}),
-        ("suspend", {}, {"state": "paused"}),
-        ("resume", {}, {"state": "running"}),
-        ("save", {}, {"state": "shutoff", "has_managed_save": True}),
-        ("restore", {}, {"state": "running"}),
-        ("autostart", {"enabled": True}, {"autostart": True}),
-        ("metadata", {"title": "x", "tags": ["a"]}, {"title": "x", "metadata": {"tags": ["a"]}}),
-    ],
-)
-def test_an_effect_that_is_there_is_a_verdict_without_a_journal(
-    host: Host, journal: Journal, ada: User, verb: str, args: dict[str, Any], state: dict[str, Any]
-) -> None:
-    journal.ends = "started"
-    operation = carried(asked_for(host, ada, verb=verb, args=args))
-    row = told_domain(uuid=str(operation.target_uuid)) | state
-    journal.domains[row["uuid"]] = row
-    journal.lose()
-    operation = carried(due_now(operation))
-    assert (operation.state, operation.problem, operation.result) == (S.SUCCEEDED, None, {"observed": True})
-
-
-def test_a_domain_that_is_gone_was_undefined(host: Host, journal: Journal, ada: User) -> None:
-    journal.ends = "started"
-    operation = carried(asked_for(host, ada, verb="undefine"))
-    journal.lose()
-    assert carried(due_now(operation)).state == S.SUCCEEDED
-
-
-# Cancelling.
-
-
-def test_a_daemon_is_asked_to_cancel_what_it_has(host: Host, journal: Journal, ada: User) -> None:
-    journal.ends = "received"
-    operation = carried(asked_for(host, ada))
-    assert operation.state == S.SENT
-    services.cancel(operation, actor=ada)
-    assert carried(operation).state == S.CANCELLED
-    assert journal.ran == []
-
-
-def test_a_cancellation_that_comes_too_late_changes_nothing(host: Host, journal: Journal, ada: User) -> None:
-    journal.ends = "started"
-    operation = carried(asked_for(host, ada, verb="save"))
-    services.cancel(operation, actor=ada)
-    operation = carried(operation)
-    assert (operation.state, operation.cancel_asked_at) == (S.RUNNING, None)
-    journal.settle(operation.pk, "done")
-    assert carried(due_now(operation)).state == S.SUCCEEDED
-
-
-def test_what_was_cancelled_in_doubt_is_not_sent_again(host: Host, journal: Journal, ada: User) -> None:
-    journal.faults = ["drop_request"] * 2
-    operation = carried(asked_for(host, ada, verb="reboot"))
-    services.cancel(operation, actor=ada)
-    operation = carried(due_now(operation))
-    assert (operation.state, word(operation)) == (S.CANCELLED, "cancelled")
-    assert journal.ran == []
-
-
-@pytest.mark.parametrize("late", [False, True])
-def test_what_is_cancelled_while_an_attempt_fails_is_not_sent(
-    host: Host, journal: Journal, ada: User, *, late: bool
-) -> None:
-    operation = asked_for(host, ada, verb="destroy")
-    held = holding.take(operation.pk)
-    assert held is not None
-    services.cancel(operation, actor=ada)
-    holding.put_off(held, Unreachable())
-    if late:
-        too_late(operation)
-    operation = carried(due_now(operation))
-    assert (operation.state, word(operation), operation.due_at) == (S.CANCELLED, "cancelled", moves.NEVER)
-    assert journal.requests == []
-
-
-# Sweeping and places.
-
-
-def test_a_held_operation_is_left_alone(host: Host, journal: Journal, ada: User) -> None:
-    operation = asked_for(host, ada)
-    assert holding.take(operation.pk) is not None
-    assert holding.take(operation.pk) is None
-    services.carry_host(host.pk)
-    assert journal.requests == []
-
-
-def test_a_carrier_that_died_is_replaced(host: Host, ada: User) -> None:
-    operation = asked_for(host, ada)
-    assert holding.take(operation.pk) is not None
-    operation = fresh(operation)
-    assert timedelta() < operation.due_at - timezone.now() <= holding.HOLD
-    assert carried(due_now(operation)).state == S.SUCCEEDED
-
-
-def test_one_host_at_a_time_and_few_that_are_doubtful() -> None:
-    room = Places(doubtful=1)
-    assert room.enter(1, doubtful=True) is Entry.TAKEN
-    assert room.enter(1, doubtful=True) is Entry.BUSY
-    assert room.enter(2, doubtful=True) is Entry.FULL
-    assert room.enter(3, doubtful=False) is Entry.TAKEN
-    assert room.leave(1)
-    assert not room.leave(3)
-    assert room.enter(2, doubtful=True) is Entry.TAKEN
-
-
-def test_a_failure_puts_off_the_others_of_this_host(gone: Host, ada: User) -> None:
-    operations = [asked_for(gone, ada) for _ in range(5)]
-    services.carry_host(gone.pk)
-    attempts = sorted(fresh(operation).attempts for operation in operations)
-    assert attempts == [0, 0, 0, 0, 1]
-    assert all(fresh(operation).due_at > timezone.now() for operation in operations)
-
-
-def test_hosts_that_hang_find_no_more_places_than_theirs(gone: Host, ada: User) -> None:
-    operation = asked_for(gone, ada)
-    Host.objects.update(missed_probes=1)
-    taken = list(range(-1, -1000, -1))
-    held = [one for one in taken if places.enter(one, doubtful=True) is Entry.TAKEN]
-    try:
-        services.carry_host(gone.pk)
-    finally:
-        for one in held:
-            places.leave(one)
-    assert (len(held), fresh(operation).attempts) == (8, 0)
-    assert fresh(operation).due_at > timezone.now()
-
-
-def test_the_sweep_wakes_a_carrier_for_each_host_with_something_due(
-    host: Host, gone: Host, ada: User, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    woken: list[int] = []
-    monkeypatch.setattr("hosts.services.operations.sweeping.wake_carriers", woken.extend)
-    for _ in range(3):
-        asked_for(host, ada)
-    services.sweep()
-    assert woken == [host.pk]
-
-
-def test_a_verdict_is_acknowledged_and_then_left_alone(host: Host, journal: Journal, ada: User) -> None:
-    operation = asked_for(host, ada)
-    services.carry_host(host.pk)
-    operation = fresh(operation)
-    assert (operation.state, operation.acknowledged, operation.due_at) == (S.SUCCEEDED, True, moves.NEVER)
-    assert journal.acknowledged == [str(operation.pk)]
+# What is asked, and how often.
 
 
 def test_a_watched_host_is_not_asked_all_the_time(host: Host, journal: Journal, ada: User) -> None:

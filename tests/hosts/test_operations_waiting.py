@@ -24,10 +24,9 @@ from hosts.models import Host, Operation
 from hosts.services.operations import moves, waiting
 from hosts.services.operations.bulk import Target, accept_bulk, advance
 from hosts.services.operations.moves import NEVER
-from hosts.trust import ClientIdentity
 
 from .factories import a_host
-from .journals import Journal, asked_for, fresh, moves_of, played, too_late
+from .journals import Journal, asked_for, fresh, moves_of, too_late
 
 pytestmark = [
     pytest.mark.django_db(transaction=True),
@@ -35,17 +34,6 @@ pytestmark = [
 ]
 
 S = OperationState
-
-
-@pytest.fixture
-def journal() -> Journal:
-    return Journal()
-
-
-@pytest.fixture
-def host(journal: Journal, tmp_path: Path, client_identity: ClientIdentity) -> Iterator[Host]:
-    with played(tmp_path, client_identity, journal) as host:
-        yield host
 
 
 @pytest.fixture
