@@ -8,10 +8,11 @@ from pathlib import Path
 import pytest
 from authority import Authority
 from doors import World
+from hypervisors import driver, outside, watching
 from hypothesis import HealthCheck, settings
 from privatelibvirt import cache, libvirtd, mount_points
 
-__all__ = ["cache", "libvirtd", "mount_points"]  # fixtures
+__all__ = ["cache", "driver", "libvirtd", "mount_points", "outside", "watching"]  # fixtures
 
 # How long an example takes says more about the machine than about the code.
 settings.register_profile("patient", deadline=None, suppress_health_check=[HealthCheck.too_slow])

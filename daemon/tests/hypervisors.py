@@ -14,6 +14,7 @@ import libvirt
 import pytest
 
 from virshmanagerd.driver import Driver, Limits
+from virshmanagerd.driver.answers import Domain
 from virshmanagerd.errors import LibvirtDown
 
 TEST = "http://libvirt.org/schemas/domain/test/1.0"
@@ -94,3 +95,39 @@ def fails(monkeypatch: pytest.MonkeyPatch, kind: type, name: str, code: int) -> 
         raise error
 
     monkeypatch.setattr(kind, name, call)
+
+
+def by_name(driver: Driver) -> dict[str, Domain]:
+    """The domains that are listed."""
+    return {domain["name"]: domain for domain in driver.domains()["domains"]}
+
+
+@pytest.fixture
+def driver(tmp_path: Path) -> Iterator[Driver]:
+    """Three domains: `on` runs, `off` does not, `brief` is transient and paused."""
+    uri = fleet(
+        tmp_path,
+        domain_xml("on", state=RUNNING, title="The first"),
+        domain_xml("off"),
+        domain_xml("brief", state=PAUSED, transient=True),
+    )
+    with running(Driver(uri)) as driver:
+        yield driver
+
+
+@pytest.fixture
+def outside() -> Iterator[libvirt.virConnect]:
+    """Somebody else's connection to the hypervisor `test:///default`."""
+    connection = libvirt.open("test:///default")
+    yield connection
+    for domain in connection.listAllDomains():
+        if domain.name() != "test":
+            if domain.isActive():
+                domain.destroy()
+            domain.undefine()
+
+
+@pytest.fixture
+def watching(outside: libvirt.virConnect) -> Iterator[Driver]:
+    with running(Driver("test:///default")) as driver:
+        yield driver
