@@ -54,6 +54,11 @@ class Local:
         work = self.operations._runner.find(number)
         return work is not None and work.next_step is not None
 
+    def is_held_up(self, number: str) -> bool:
+        """Whether an operation could not begin when it was its turn."""
+        work = self.operations._runner.find(number)
+        return work is not None and work.obstacle is not None
+
     def verdict(self, number: str, seconds: float = 10) -> tuple[str, str]:
         """How an operation has ended, and the type of its problem."""
         until(lambda: self.state(number) not in OPEN, seconds)

@@ -91,6 +91,18 @@ def test_a_lost_call_that_returns_is_not_counted_any_more(
     assert not exhausted.is_set()
 
 
+def test_a_lost_call_says_when_it_returns(make: Callable[..., Calls], gate: threading.Event) -> None:
+    with pytest.raises(CallLost) as lost:
+        make().run(gate.wait, SHORT)
+    said, said_late = threading.Event(), threading.Event()
+    lost.value.when_returned(said.set)
+    assert not said.is_set()
+    gate.set()
+    assert said.wait(LONG)
+    lost.value.when_returned(said_late.set)
+    assert said_late.is_set()
+
+
 def test_a_full_queue_refuses_at_once(make: Callable[..., Calls], gate: threading.Event) -> None:
     calls = make(in_flight=1, waiting=1)
     started = threading.Event()

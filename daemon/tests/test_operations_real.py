@@ -265,6 +265,14 @@ def test_libvirt_that_is_away_is_waited_for(host: Local, libvirtd: Libvirtd) -> 
     assert host.verdict(number, 60) == ("done", "")
 
 
+def test_libvirt_that_hangs_is_asked_again_when_it_goes_on(host: Local, libvirtd: Libvirtd) -> None:
+    libvirtd.send(signal.SIGSTOP)
+    number = host.put("start", "tiny", deadline=35)  # a rest of BUSY_SECONDS would be too long
+    until(lambda: host.is_held_up(number), 20)
+    libvirtd.send(signal.SIGCONT)
+    assert host.verdict(number, 60) == ("done", "")
+
+
 def test_how_long_it_takes(host: Local, monkeypatch: pytest.MonkeyPatch) -> None:
     """What the journal and the looking add to libvirt's own time; a figure, with a wide margin."""
     calls: list[float] = []

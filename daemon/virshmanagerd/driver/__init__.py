@@ -44,7 +44,18 @@ from virshmanagerd.driver.session import Session
 from virshmanagerd.driver.single import Which
 from virshmanagerd.errors import DriverError, LibvirtDown, NoSuchDomain, from_code
 
-__all__ = ["Driver", "End", "Facts", "Limits", "Line", "Listener", "SerialConsole", "Which", "canonical"]
+__all__ = [
+    "CallLost",
+    "Driver",
+    "End",
+    "Facts",
+    "Limits",
+    "Line",
+    "Listener",
+    "SerialConsole",
+    "Which",
+    "canonical",
+]
 
 T = TypeVar("T")
 

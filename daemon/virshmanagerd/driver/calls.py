@@ -48,6 +48,14 @@ class Limits:
 class CallLost(HypervisorBusy):
     """The call is past its deadline and still runs."""
 
+    def __init__(self, call: Future[Any]) -> None:
+        super().__init__("libvirt did not answer within the deadline")
+        self._call = call
+
+    def when_returned(self, action: Callable[[], None]) -> None:
+        """Call `action`, which must not wait, when the call returns after all; at once if it has."""
+        self._call.add_done_callback(lambda _: action())
+
 
 class Calls:
     """Runs the calls of one driver, each under a deadline."""
@@ -116,7 +124,7 @@ class Calls:
             raise QueueFull("no thread was free for the call")
         if not future.done():
             self.lose(future)
-            raise CallLost("libvirt did not answer within the deadline")
+            raise CallLost(future)
         return future.result()
 
     def _overdue(self, running: Future[None], lost: Callable[[], None]) -> None:

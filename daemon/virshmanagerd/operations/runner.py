@@ -21,7 +21,7 @@ from virshmanagerd.operations.work import Step, Verdict, Work
 from virshmanagerd.web import Problem
 
 if TYPE_CHECKING:
-    from virshmanagerd.driver import Driver
+    from virshmanagerd.driver import CallLost, Driver
 
 logger = logging.getLogger(__name__)
 
@@ -107,24 +107,31 @@ class Runner:
         """Begin a step on a thread for changes."""
         self._driver.begin(partial(self._step, step, work))
 
-    def again(self, step: Step, work: Work, seconds: float) -> None:
-        """Begin a step of an operation at work later, or when it is hurried."""
+    def run_later(self, step: Step, work: Work, seconds: float, lost: CallLost | None = None) -> None:
+        """Begin a step after a while, or when a lost call returns."""
+        self._later(seconds, partial(self._step, step, work), lost)
+
+    def again(self, step: Step, work: Work, seconds: float, lost: CallLost | None = None) -> None:
+        """Begin a step of an operation at work later, or when a lost call returns, or when it is hurried."""
         with self._lock:
             work.ticket += 1
             work.next_step = step
             ticket = work.ticket
             hurried, work.hurried = work.hurried, False
-        self._later(0 if hurried else seconds, partial(self._next, work, ticket))
+        self._later(0 if hurried else seconds, partial(self._next, work, ticket), lost)
 
-    def rest(self, work: Work, seconds: float) -> None:
-        """Let an operation that did not begin wait for its turn again, after a while, if it still may."""
+    def rest(self, work: Work, seconds: float, lost: CallLost | None = None) -> None:
+        """Let an operation that did not begin wait for its turn again, if it still may.
+
+        That is after a while, or when a lost call returns.
+        """
         with self._lock:
             verdict = work.barred()
             work.begun = False
             work.resting = verdict is None
             self._queues.give_back(work)
         if verdict is None:
-            self._later(seconds, partial(self._wake, work))
+            self._later(seconds, partial(self._wake, work), lost)
         else:
             self.end(work, verdict)
         self._dispatch()
@@ -154,9 +161,14 @@ class Runner:
 
     # Inside.
 
-    def _later(self, seconds: float, action: Callable[[], None]) -> None:
-        """Call `action` after a while, not on the timers' own thread: our lock may wait for the disk."""
-        self._driver.later(seconds, partial(self._driver.begin, action))
+    def _later(self, seconds: float, action: Callable[[], None], lost: CallLost | None = None) -> None:
+        """Call `action` after a while, not on the timers' own thread: our lock may wait for the disk.
+
+        A lost call that returns ends the while: its thread is free, and libvirt may answer again.
+        """
+        timer = self._driver.later(seconds, partial(self._driver.begin, action))
+        if lost is not None:
+            lost.when_returned(timer.fire)
 
     def _dispatch(self) -> None:
         with self._lock:
@@ -196,7 +208,7 @@ class Runner:
         self._dispatch()
 
     def _expire_later(self, work: Work) -> None:
-        self._later(max(0.0, work.entry.remaining), partial(self._step, self._expire, work))
+        self.run_later(self._expire, work, max(0.0, work.entry.remaining))
 
     def _expire(self, work: Work) -> None:
         if work.entry.remaining > 0:  # a timer's clock may run a little faster

@@ -14,7 +14,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Final
 
 from virshmanagerd import faults
-from virshmanagerd.driver import Driver, Line, writing
+from virshmanagerd.driver import CallLost, Driver, Line, writing
 from virshmanagerd.errors import DriverError, GuestDidNotStop, HypervisorBusy, LibvirtDown, Unavailable
 from virshmanagerd.journal import (
     CANCELLED,
@@ -40,7 +40,8 @@ logger = logging.getLogger(__name__)
 # The event that a guest has stopped comes first, but for a connection that was just lost.
 POLL_SECONDS: Final = 0.5
 RETRY_SECONDS: Final = 1.0
-# A domain that does not answer costs a thread, which libvirt frees after 30 seconds.
+# A look that is lost costs a thread until it returns, and then there is no need to rest any longer. From
+# a domain that does not answer it returns after 30 seconds.
 BUSY_SECONDS: Final = 40.0
 # How long an operation waits for a libvirt that is away, before it fails with nothing done.
 PATIENCE_SECONDS: Final = 30.0
@@ -101,7 +102,7 @@ class Steps:
         if work.has_waited(error) > PATIENCE_SECONDS:
             self._runner.end(work, Verdict.with_problem(FAILED, error))
         else:
-            self._runner.rest(work, _pause(error))
+            self._runner.rest(work, *_pause(error))
 
     def _call(self, work: Work, session: Session) -> None:
         """Tell libvirt, and wait for its answer: no verdict before it."""
@@ -113,7 +114,7 @@ class Steps:
         refusal: DriverError | None = None
         work.calling = True
         if verb.aborts:
-            self._driver.later(RETRY_SECONDS, partial(self._runner.run, self.tend, work))
+            self._runner.run_later(self.tend, work, RETRY_SECONDS)
         try:
             lost = partial(self._driver.begin, partial(self._runner.give_back, work))
             self._driver.change(verb.line, session, lambda line: verb.call(line, entry), lost)
@@ -169,7 +170,7 @@ class Steps:
             facts = work.verb.look(self._driver, work.entry, job=not work.verb.waits)
             seen = work.verb.observe(facts, work.entry)
         except Unavailable as error:
-            self._runner.again(self.observe, work, _pause(error))
+            self._runner.again(self.observe, work, *_pause(error))
         except DriverError as error:
             self._runner.end(work, Verdict.with_problem(FAILED, error))
         else:
@@ -208,18 +209,18 @@ class Steps:
 
     def tend(self, work: Work) -> None:
         """Look how far a job is, and abort it when that was asked; every second while its call runs."""
-        pause = RETRY_SECONDS
+        progress, pause = None, _pause()
         try:
             progress = self._driver.progress(uuid_of(work.entry))
         except DriverError as error:
-            progress, pause = None, _pause(error)
+            pause = _pause(error)
         if progress is not None and progress != work.progress:
             work.progress = progress
             self._runner.publish(work)
         if work.entry.cancel_asked:
             self.abort(work)
         if work.calling:
-            self._driver.later(pause, partial(self._runner.run, self.tend, work))
+            self._runner.run_later(self.tend, work, *pause)
 
     def succeed(self, work: Work) -> None:
         """Give the verdict `done`."""
@@ -237,8 +238,10 @@ class Steps:
             logger.info("the job of %s is not aborted yet: %s", work.entry.id, error)
 
 
-def _pause(error: DriverError) -> float:
-    return BUSY_SECONDS if isinstance(error, HypervisorBusy) else RETRY_SECONDS
+def _pause(error: DriverError | None = None) -> tuple[float, CallLost | None]:
+    """For how long to wait, and the lost call that ends the waiting when it returns."""
+    seconds = BUSY_SECONDS if isinstance(error, HypervisorBusy) else RETRY_SECONDS
+    return seconds, error if isinstance(error, CallLost) else None
 
 
 def _nothing() -> None:
