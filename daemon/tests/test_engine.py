@@ -39,6 +39,29 @@ def test_one_byte_each(world: World, count: int) -> None:
         answered_at_once(host)
 
 
+def test_a_call_that_comes_while_the_loop_wakes_leaves_no_later_one_asleep(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    loop, called = engine.Engine(), list[str]()
+    reader = loop._wake_reader
+
+    def interrupted(size: int) -> bytes:
+        """Another thread has a call between the loop's waking and its reading of why."""
+        if "meanwhile" not in called:
+            called.append("meanwhile")
+            loop.call(lambda: called.append("its call"))
+        return reader.recv(size)
+
+    monkeypatch.setattr(loop, "_wake_reader", mock.Mock(recv=interrupted))
+    loop.call(lambda: called.append("first"))
+    loop._turn(0)
+    assert called == ["meanwhile", "first", "its call"]
+    loop.call(lambda: called.append("last"))
+    assert loop._selector.select(0), "the loop would sleep until its next tick"
+    monkeypatch.undo()
+    loop._end()
+
+
 @pytest.mark.parametrize("count", [8, 50])
 def test_half_a_request_each(world: World, count: int) -> None:
     host = world.host()

@@ -277,7 +277,9 @@ class Engine:
             self._wake_writer.send(b"\0")
 
     def _woken(self) -> None:
-        self._waking = False  # first: a call that comes from now on wakes the next turn
         with contextlib.suppress(BlockingIOError):
             while self._wake_reader.recv(4096):
                 pass
+        # Not before: then the byte of a call that comes now could be read with the rest, and nobody would
+        # wake the loop again. A call that came until now has its turn with the others.
+        self._waking = False
