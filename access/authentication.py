@@ -26,7 +26,10 @@ logger = logging.getLogger(__name__)
 
 
 class TokenAuthentication(KnoxTokenAuthentication):  # type: ignore[misc]  # knox has no types
-    """Knox's check, and a note of the last use: once a minute, so that a read does not cost a write."""
+    """Knox's check, and a note of the last use: once a minute, so that a read does not cost a write.
+
+    A token that has expired stays in its user's list, as that.
+    """
 
     def authenticate_credentials(self, token: bytes) -> tuple[User, ApiToken]:
         if not token.isascii():
@@ -39,6 +42,10 @@ class TokenAuthentication(KnoxTokenAuthentication):  # type: ignore[misc]  # kno
         if found.last_used_at is None or found.last_used_at < now - LAST_USE_IS_KEPT_EVERY:
             self._note_use(found, now)
         return user, found
+
+    def _cleanup_token(self, auth_token: ApiToken) -> bool:
+        """Whether the token has expired. Knox would read all tokens of its user, too, to delete old ones."""
+        return auth_token.expiry is not None and auth_token.expiry < timezone.now()
 
     @staticmethod
     def _note_use(token: ApiToken, now: datetime) -> None:

@@ -84,7 +84,8 @@ def settle_report(host_id: int, document: Mapping[str, Any]) -> bool:
         checked = operation_document(document)
     except BadPayload:
         return False
-    operation = Operation.objects.filter(pk=checked["id"], host=host_id).exclude(sent_at=None).first()
+    given = Operation.objects.exclude(sent_at=None).select_related("host")
+    operation = given.filter(pk=checked["id"], host=host_id).order_by().first()
     return operation is not None and settle(operation, checked)
 
 
