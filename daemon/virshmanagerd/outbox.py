@@ -22,7 +22,8 @@ KEPT_EVENTS: Final = 10_000
 KEPT_BYTES: Final = 8 * 1024 * 1024
 # To repeat more than this is slower than to list everything.
 REPLAYED_BYTES: Final = 2 * 1024 * 1024
-MOST_UNSENT: Final = 4 * 1024 * 1024
+# The largest listing that a server takes, 8 MiB, and the events beside it.
+MOST_UNSENT: Final = 12 * 1024 * 1024
 TOO_SLOW: Final = 1013
 NUMBER: Final = re.compile("[0-9]{1,18}")
 
