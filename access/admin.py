@@ -1,5 +1,6 @@
-"""Tokens and setup links in the admin: to see and to revoke, never to make or to read."""
+"""Tokens, setup links and second factors in the admin: to see and to revoke, never to make or to read."""
 
+from allauth.mfa.models import Authenticator
 from django.contrib import admin
 from django.db.models import Model
 from django.http import HttpRequest
@@ -26,3 +27,18 @@ class ApiTokenAdmin(RevocableAdmin):
 class SetupLinkAdmin(RevocableAdmin):
     list_display = ["created_at", "expires_at"]
     fields = ["created_at", "expires_at"]
+
+
+# allauth's own page shows what is to stay secret, and lets it be changed.
+admin.site.unregister(Authenticator)
+
+
+@admin.register(Authenticator)
+class AuthenticatorAdmin(RevocableAdmin):
+    """Who has lost his phone or his key is helped by deleting it here."""
+
+    list_display = ["user", "type", "created_at", "last_used_at"]
+    list_filter = ["type"]
+    list_select_related = ["user"]
+    search_fields = ["user__username"]
+    fields = ["user", "type", "created_at", "last_used_at"]

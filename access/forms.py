@@ -1,6 +1,9 @@
+import struct
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
+from allauth.mfa.adapter import get_adapter
+from allauth.mfa.webauthn import forms as webauthn
 from django import forms
 from django.contrib.auth.forms import UserCreationForm
 from django.contrib.auth.models import User
@@ -39,3 +42,42 @@ class TokenForm(forms.Form):
     def clean_expires_in(self) -> timedelta | None:
         seconds = self.cleaned_data["expires_in"]
         return timedelta(seconds=seconds) if seconds else None
+
+
+if TYPE_CHECKING:
+    FormBase = forms.Form
+else:
+    FormBase = object
+
+
+class CredentialForm(FormBase):
+    """What a browser says of a passkey may be anything: where its parser would fail, it is refused.
+
+    allauth refuses what fido2 tells to be wrong, and lets pass what fido2 did not expect at all.
+    """
+
+    unexpected = (AttributeError, LookupError, TypeError, ValueError, RecursionError, struct.error)
+
+    def full_clean(self) -> None:
+        try:
+            super().full_clean()
+        except self.unexpected:
+            self.cleaned_data = {}
+            self.data = {name: text for name, text in self.data.items() if name != "credential"}
+            self.add_error("credential", get_adapter().validation_error("incorrect_code"))
+
+
+class AddPasskeyForm(CredentialForm, webauthn.AddWebAuthnForm):  # type: ignore[misc]  # allauth has no types
+    pass
+
+
+class SecondPasskeyForm(CredentialForm, webauthn.AuthenticateWebAuthnForm):  # type: ignore[misc]
+    pass
+
+
+class PasskeyLoginForm(CredentialForm, webauthn.LoginWebAuthnForm):  # type: ignore[misc]
+    pass
+
+
+class ConfirmByPasskeyForm(CredentialForm, webauthn.ReauthenticateWebAuthnForm):  # type: ignore[misc]
+    pass

@@ -11,8 +11,16 @@ from django_htmx.http import HttpResponseClientRedirect
 
 from .permissions import is_administrator
 
-# A user without rights may still leave, and look after his own password.
-OPEN_TO_EVERY_USER = frozenset({"account_logout", "account_change_password", "account_reauthenticate"})
+# A user without rights may still leave, and look after what he signs in with.
+OPEN_TO_EVERY_USER = frozenset(
+    {
+        *("account_logout", "account_change_password", "account_reauthenticate"),
+        *("mfa_index", "mfa_reauthenticate", "mfa_reauthenticate_webauthn"),
+        *("mfa_activate_totp", "mfa_deactivate_totp"),
+        *("mfa_view_recovery_codes", "mfa_generate_recovery_codes"),
+        *("mfa_list_webauthn", "mfa_add_webauthn", "mfa_edit_webauthn", "mfa_remove_webauthn"),
+    }
+)
 
 View = Callable[..., HttpResponseBase]
 

@@ -1,15 +1,35 @@
 """Only what is offered is routed: no sign-up, no e-mail, no reset by mail."""
 
 from allauth.account import views
+from allauth.mfa.base import views as factors
+from allauth.mfa.recovery_codes import views as recovery
+from allauth.mfa.totp import views as totp
+from allauth.mfa.webauthn import views as webauthn
+from django.contrib.auth.decorators import login_not_required
 from django.urls import path
+from django.views.generic import RedirectView
 
 from . import pages
 
 urlpatterns = [
     path("login/", views.login, name="account_login"),
+    path("login/second/", login_not_required(factors.authenticate), name="mfa_authenticate"),
+    path("login/passkey/", login_not_required(webauthn.login_webauthn), name="mfa_login_webauthn"),
     path("logout/", views.logout, name="account_logout"),
     path("password/change/", views.password_change, name="account_change_password"),
     path("reauthenticate/", views.reauthenticate, name="account_reauthenticate"),
+    path("reauthenticate/code/", factors.reauthenticate, name="mfa_reauthenticate"),
+    path("reauthenticate/passkey/", webauthn.reauthenticate_webauthn, name="mfa_reauthenticate_webauthn"),
+    path("factors/", factors.index, name="mfa_index"),
+    path("factors/app/activate/", totp.activate_totp, name="mfa_activate_totp"),
+    path("factors/app/deactivate/", totp.deactivate_totp, name="mfa_deactivate_totp"),
+    path("factors/recovery/", recovery.view_recovery_codes, name="mfa_view_recovery_codes"),
+    path("factors/recovery/generate/", recovery.generate_recovery_codes, name="mfa_generate_recovery_codes"),
+    # allauth has a list of its own; ours is a part of the page of all factors.
+    path("factors/keys/", RedirectView.as_view(pattern_name="mfa_index"), name="mfa_list_webauthn"),
+    path("factors/keys/add/", webauthn.add_webauthn, name="mfa_add_webauthn"),
+    path("factors/keys/<int:pk>/edit/", webauthn.edit_webauthn, name="mfa_edit_webauthn"),
+    path("factors/keys/<int:pk>/remove/", webauthn.remove_webauthn, name="mfa_remove_webauthn"),
     path("tokens/", pages.tokens, name="tokens"),
     path("tokens/create/", pages.create_token, name="create-token"),
     path("tokens/<int:pk>/delete/", pages.delete_token, name="delete-token"),
