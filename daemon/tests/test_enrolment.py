@@ -20,9 +20,14 @@ CONTEXT = "f9d5598b874e76d5f96c91581b226aa76630a240bebae0e1d97a62b7efb6f7d5"
 PROOF = "1542abaa321e91da315d0b1673963529ebfc2ac3de2ff44b3e6fa03aa7cb685c"
 
 
-def context() -> enrolment.Context:
+ADOPT_KEY = "01bf6fec74b962469583176684713b95ed5d863eb7630af353afa86d889e4efa"
+SERVER_PROOF = "d7bd1b63a717c3641bbe46494cd1cd97ab4eb0ee94bb3acf60977b119bff07a2"
+FINISH_PROOF = "57d82eba41936ff4426f96976d51a1b580de52bd654ce69cf99138270f044852"
+
+
+def context(method: str = "join") -> enrolment.Context:
     return enrolment.Context(
-        method="join",
+        method=method,
         server_id="6f1c1f0e-3d0a-4c55-9a7e-0c7f4a8f2b11",
         daemon_id="00010203-0405-8607-8809-0a0b0c0d0e0f",
         server_nonce=b"\1" * 32,
@@ -51,6 +56,19 @@ def test_context() -> None:
 
 def test_host_proof() -> None:
     assert enrolment.host_proof(bytes.fromhex(KEY), context(), b"csr").hex() == PROOF
+
+
+def test_adopt_key() -> None:
+    assert enrolment.adopt_key("0123456789", bytes(range(16))).hex() == ADOPT_KEY
+
+
+def test_server_proof() -> None:
+    assert enrolment.server_proof(bytes.fromhex(ADOPT_KEY), context("code")).hex() == SERVER_PROOF
+
+
+def test_finish_proof() -> None:
+    proof = enrolment.finish_proof(bytes.fromhex(ADOPT_KEY), context("code"), b"certificate", b"ca")
+    assert proof.hex() == FINISH_PROOF
 
 
 @pytest.fixture

@@ -59,10 +59,12 @@ def test_what_a_kill_left_half_written_is_removed(config: Config) -> None:
 def test_a_clone_gets_an_identity_of_its_own(config: Config) -> None:
     original = identity.load(config)
     (config.state_dir / "owner.json").write_text("of the original")
+    (config.state_dir / "adopt-code.json").write_text("of the original")
     (config.state_dir / "journal.sqlite").write_text("of the original")
     config.machine_id_file.write_text("f" * 32)
     clone = identity.load(config)
     assert clone.id != original.id
+    assert not (config.state_dir / "adopt-code.json").exists()
     assert not (config.state_dir / "journal.sqlite").exists()
     assert clone.notice == identity.CLONED
     assert not (config.state_dir / "owner.json").exists()

@@ -119,10 +119,19 @@ def test_a_state_that_cannot_be_used_is_one_line(command: Command) -> None:
     assert "Traceback" not in done.stderr
 
 
-def test_code_is_not_there_yet(command: Command) -> None:
+def test_a_code_needs_a_daemon(command: Command) -> None:
     done = command.run("code")
     assert (done.returncode, done.stdout) == (1, "")
-    assert "not available in this version" in done.stderr
+    assert done.stderr.startswith("virshmanagerd: The daemon has not been started yet")
+
+
+def test_a_code_beside_the_running_daemon(command: Command) -> None:
+    with command.serve():
+        done = command.run("code")
+    assert (done.returncode, done.stderr) == (0, "")
+    shown = done.stdout.partition("\n")[0]
+    assert shown
+    assert shown not in command.log
 
 
 def test_status_and_reset(command: Command) -> None:

@@ -11,7 +11,12 @@ from virshmanagerd.handlers import wellknown
 from virshmanagerd.routes import ROUTES, Access, Route
 from virshmanagerd.web import Problem
 
-OPEN = {("GET", "/.well-known/virshmanager"), ("POST", "/v1/enrol/join")}
+OPEN = {
+    ("GET", "/.well-known/virshmanager"),
+    ("POST", "/v1/enrol/join"),
+    ("POST", "/v1/enrol/code/start"),
+    ("POST", "/v1/enrol/code/prove"),
+}
 
 
 def test_a_route_without_an_access_cannot_be_built() -> None:

@@ -49,7 +49,7 @@ def _parser() -> argparse.ArgumentParser:
         default="serve",
         choices=("serve", "status", "code", "reset"),
         help="serve (the default); status: show identity and owner; reset: forget them; "
-        "code: an adopt code (not in this version)",
+        "code: make a code by which a server adopts this host",
     )
     for name, text in SETTINGS_HELP.items():
         parser.add_argument(f"--{name.replace('_', '-')}", dest=name, metavar=name.upper(), help=text)
@@ -61,11 +61,10 @@ def _run(command: str, settings: config.Config) -> int:
     from virshmanagerd import commands
     from virshmanagerd.ownership import OwnershipError
 
-    if command == "code":
-        print("virshmanagerd: adoption by code is not available in this version", file=sys.stderr)
-        return 1
     try:
-        for line in {"status": commands.status, "reset": commands.reset}[command](settings):
+        for line in {"status": commands.status, "code": commands.code, "reset": commands.reset}[command](
+            settings
+        ):
             print(line)
     except (commands.CommandError, OwnershipError) as error:
         print(f"virshmanagerd: {error}", file=sys.stderr)

@@ -13,7 +13,9 @@ import threading
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from virshmanagerd import certificates, files, identity, tls
+from virshmanagerd import adoptcode, certificates, files, identity, tls
+from virshmanagerd.adoptcode import AdoptCode, CodeFile
+from virshmanagerd.adoption import Adoption, Starts
 from virshmanagerd.attempts import Attempts
 from virshmanagerd.consoles import Consoles
 from virshmanagerd.joinkey import JoinFile, JoinKey
@@ -63,9 +65,11 @@ class Daemon:
         self.sampler = Sampler(driver)
         self.consoles = Consoles(driver)
         self.attempts = Attempts(ENROL_BURST, ENROL_EVERY)
+        self.starts = Starts()
         self._lock = threading.RLock()
         self._key_file = config.state_dir / identity.KEY
         self._join_file = JoinFile(config.join_file, config.state_dir)
+        self._code_file = CodeFile(config.state_dir)
         self._generations = itertools.count(1)
         self._load()
         self.operations = self._new_operations()
@@ -76,8 +80,10 @@ class Daemon:
         self._key_pem = certificates.key_to_pem(self.identity.key)
         self._self_signed = certificates.certificate_to_pem(certificates.self_signed(self.identity.key))
         self.ownership = Ownership(self.config.state_dir / identity.OWNER)
-        if self.ownership.owner and self._join_file.read():
-            self._join_file.spend(self.ownership.owner.key_id)  # a crash came between storing and wiping
+        if self.ownership.owner:  # a crash may have come between storing and wiping
+            if self._join_file.read():
+                self._join_file.spend(self.ownership.owner.key_id)
+            self._code_file.spend()
         try:
             self.trust = self._trust(changed_by=0)
         except ssl.SSLError as error:  # a join key's CA was tried before
@@ -107,6 +113,15 @@ class Daemon:
         key = self.join_key()
         return key if key and not key.expired(certificates.now()) else None
 
+    def adopt_code(self) -> AdoptCode | None:
+        """Return the adopt code of this host, expired or not; None when it is owned or has none."""
+        with self._lock:
+            return None if self.ownership.owner else self._code_file.read()
+
+    def adopt_salt(self) -> bytes:
+        """Return the salt of adopt codes for now, whether there is a code or not."""
+        return adoptcode.salt(self.identity.key, certificates.now())
+
     def is_owner(self, peer: Peer) -> bool:
         """Say whether the peer is the owner's server, now."""
         with self._lock:
@@ -114,9 +129,15 @@ class Daemon:
             return owner is not None and self._server(peer) == owner.server_id
 
     def enrolment_of(self, peer: Peer) -> Enrolment | None:
-        """Return the running enrolment when it is the peer who has proven himself, else None."""
+        """Return the running enrolment when the peer may finish it, else None.
+
+        By join key that is the peer who has proven himself. By code it is anyone, since the end is proven in
+        the request itself; and none any more when another code was made since.
+        """
         with self._lock:
             running = self.ownership.enrolment
+            if running and running.adoption:
+                return running if running.adoption.code == self.adopt_code() else None
             if running is None or peer.certificate is None:
                 return None
             same = peer.certificate.fingerprint == running.prover
@@ -142,8 +163,16 @@ class Daemon:
             self._refresh(changed_by=0)
             return True
 
+    def begin_adoption(self, adoption: Adoption, ca: str) -> bool:
+        """Wait for the server that proved the adopt code to finish. False when the code is spent by now."""
+        with self._lock:
+            if adoption.code != self.adopt_code():
+                return False
+            self.ownership.begin_adoption(adoption, ca)
+            return True
+
     def become_owned(self, peer: Peer, running: Enrolment, certificate: str) -> bool:
-        """Store the owner, wipe the join key, and end all connections but the answer to ``peer``.
+        """Store the owner, wipe join key and adopt code, and end all connections but the answer to ``peer``.
 
         ``certificate`` (PEM) was checked against ``running``. False when that enrolment is not the
         running one any more: it ended, or somebody proved himself in the meantime.
@@ -159,6 +188,7 @@ class Daemon:
             tls.make_context(self._owned_terms(owner))
             self.ownership.finish(owner)
             self._join_file.spend(running.key_id)
+            self._code_file.spend()
             self._refresh(changed_by=peer.connection)
             logger.info("this host is owned by the server %s now", running.server_id)
             return True
@@ -201,7 +231,9 @@ class Daemon:
         if owner:
             return self._owned_terms(owner)
         join_key = self.usable_join_key()
-        ca = enrolment.ca if enrolment else join_key.ca if join_key else None
+        # Who adopts by code shows no certificate: his CA counts once the host is his.
+        by_key = enrolment if enrolment and not enrolment.adoption else None
+        ca = by_key.ca if by_key else join_key.ca if join_key else None
         return tls.Terms(self._key_pem, self._self_signed, ca)
 
     def _owned_terms(self, owner: Owner) -> tls.Terms:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import hmac
+import ssl
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -17,7 +18,7 @@ from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 from cryptography.x509.oid import ExtendedKeyUsageOID
 
-from virshmanagerd import certificates
+from virshmanagerd import certificates, tls
 from virshmanagerd.certificates import CertificateError
 
 if TYPE_CHECKING:
@@ -27,6 +28,10 @@ if TYPE_CHECKING:
 
 NONCE_BYTES = 32
 SECRET_BYTES = 32
+PROOF_BYTES = 32
+
+# Fixed by the protocol, and never taken from the peer. Python must be allowed more than its 32 MiB for them.
+SCRYPT = {"n": 2**15, "r": 8, "p": 1, "dklen": 32, "maxmem": 64 * 2**20}
 
 
 def fields(*values: bytes) -> bytes:
@@ -37,6 +42,11 @@ def fields(*values: bytes) -> bytes:
 def join_key(secret: bytes) -> bytes:
     """Derive the key of the proofs from a join key's secret (HKDF-SHA256, RFC 5869)."""
     return HKDF(algorithm=hashes.SHA256(), length=32, salt=b"", info=b"virshmanager join 1").derive(secret)
+
+
+def adopt_key(code: str, salt: bytes) -> bytes:
+    """Derive the key of the proofs from an adopt code of ten characters (scrypt, RFC 7914): 0.1 s, 32 MiB."""
+    return hashlib.scrypt(code.encode(), salt=salt, **SCRYPT)
 
 
 @dataclass(frozen=True)
@@ -69,6 +79,32 @@ def host_proof(key: bytes, context: Context, csr_der: bytes) -> bytes:
     """Return the host's proof: it knows the key, and asks for this certificate."""
     message = fields(b"host") + context.encode() + fields(hashlib.sha256(csr_der).digest())
     return hmac.new(key, message, "sha256").digest()
+
+
+def server_proof(key: bytes, context: Context) -> bytes:
+    """Return the proof of a server that knows the adopt code."""
+    return hmac.digest(key, fields(b"server") + context.encode(), "sha256")
+
+
+def finish_proof(key: bytes, context: Context, certificate_der: bytes, ca_der: bytes) -> bytes:
+    """Return the proof that the server which knew the adopt code is also who finishes."""
+    digests = [hashlib.sha256(der).digest() for der in (certificate_der, ca_der)]
+    return hmac.digest(key, fields(b"finish") + context.encode() + fields(*digests), "sha256")
+
+
+def usable_ca(text: str) -> x509.Certificate:
+    """Read the certificate (PEM) of a CA that may own this host.
+
+    Raises:
+        CertificateError: when it is none, is not ECDSA, or TLS does not take it.
+    """
+    certificate = certificates.certificate_from_pem(text)
+    ca_spki(certificate)
+    try:
+        tls.check_ca(certificates.certificate_to_pem(certificate))
+    except ssl.SSLError as error:
+        raise CertificateError(f"TLS does not take it: {error}") from None
+    return certificate
 
 
 def ca_spki(ca: x509.Certificate) -> bytes:

@@ -26,10 +26,13 @@ def make_private_directory(path: Path) -> None:
 
 
 def write_private(path: Path, data: bytes) -> None:
-    """Replace ``path`` by ``data``, whole or not at all, readable by its owner only."""
+    """Replace ``path`` by ``data``, whole or not at all, readable by the owner of its directory only."""
     handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
     try:
         with os.fdopen(handle, "wb") as stream:
+            owner = path.parent.stat()
+            if owner.st_uid != os.geteuid():  # root, by a command: the daemon has a user of its own
+                os.fchown(handle, owner.st_uid, owner.st_gid)
             stream.write(data)
             stream.flush()
             os.fsync(stream.fileno())

@@ -13,7 +13,7 @@ import logging
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from virshmanagerd import certificates, files, journal
+from virshmanagerd import adoptcode, certificates, files, journal
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -94,7 +94,7 @@ def load(config: Config) -> Identity:
     machine_id = read_machine_id(config.machine_id_file)
     try:
         files.make_private_directory(directory)
-        for name in (KEY, RECORD, OWNER):
+        for name in (KEY, RECORD, OWNER, adoptcode.FILE):
             files.remove_leftovers(directory, name)
         record = _settle(directory, machine_id)
         key = _load_key(directory / KEY)
@@ -114,6 +114,7 @@ def _settle(directory: Path, machine_id: str | None) -> _Record:
         logger.warning("%s Owner, key and journal of the original are forgotten here.", CLONED)
         # The record is written last: a crash before it finds the clone again.
         files.remove(directory / OWNER)
+        files.remove(directory / adoptcode.FILE)
         journal.remove(directory)
         files.remove(directory / KEY)
         notice = CLONED

@@ -8,12 +8,11 @@ import datetime as dt
 import json
 import logging
 import os
-import ssl
 import uuid
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from virshmanagerd import certificates, enrolment, files, tls
+from virshmanagerd import certificates, enrolment, files
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -92,13 +91,9 @@ def _key(text: str) -> bytes:
 
 def _ca(text: str) -> str:
     try:
-        certificate = certificates.certificate_from_pem(text)
-        enrolment.ca_spki(certificate)
-        pem = certificates.certificate_to_pem(certificate)
-        tls.check_ca(pem)
-    except (certificates.CertificateError, ssl.SSLError) as error:
+        return certificates.certificate_to_pem(enrolment.usable_ca(text))
+    except certificates.CertificateError as error:
         raise JoinFileError(f"ca: {error}") from None
-    return pem
 
 
 def _expiry(text: str) -> dt.datetime:

@@ -18,6 +18,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
+    from virshmanagerd.adoption import Adoption
+
 State = Literal["unclaimed", "enrolling", "owned"]
 
 ENROLLING_FOR = 60.0
@@ -29,7 +31,10 @@ class OwnershipError(Exception):
 
 @dataclass(frozen=True)
 class Owner:
-    """Who owns the host, and what he signed. ``ca`` and ``certificate`` are PEM."""
+    """Who owns the host, and what he signed. ``ca`` and ``certificate`` are PEM.
+
+    ``key_id`` names the join key, and is empty when the host was adopted by code.
+    """
 
     server_id: str
     ca: str
@@ -39,13 +44,18 @@ class Owner:
 
 @dataclass(frozen=True)
 class Enrolment:
-    """A proof that waits for its end. ``prover`` is the fingerprint of the server's certificate."""
+    """A proof that waits for its end.
 
-    prover: bytes
+    By join key ``prover`` is the fingerprint of the server's certificate, over which the end must come. By
+    code the server shows none: ``adoption`` is what the end must be proven with, on whatever connection.
+    """
+
     server_id: str
     ca: str
-    key_id: str
     until: float
+    prover: bytes = b""
+    key_id: str = ""
+    adoption: Adoption | None = None
 
 
 class Ownership:
@@ -92,8 +102,14 @@ class Ownership:
         return files.signature(self._path) != self._seen
 
     def begin(self, prover: bytes, server_id: str, ca: str, key_id: str) -> None:
-        """A server has proven itself: wait for it to finish. It replaces one that proved before."""
-        self._enrolment = Enrolment(prover, server_id, ca, key_id, self._clock() + ENROLLING_FOR)
+        """A server has proven the join key: wait for it to finish. It replaces one that proved before."""
+        until = self._clock() + ENROLLING_FOR
+        self._enrolment = Enrolment(server_id, ca, until, prover=prover, key_id=key_id)
+
+    def begin_adoption(self, adoption: Adoption, ca: str) -> None:
+        """A server has proven the adopt code: wait for it, as for one with a join key."""
+        until = self._clock() + ENROLLING_FOR
+        self._enrolment = Enrolment(adoption.context.server_id, ca, until, adoption=adoption)
 
     def finish(self, owner: Owner) -> None:
         """Store the owner.

@@ -8,7 +8,17 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from virshmanagerd.daemon import Daemon
-from virshmanagerd.handlers import consoles, domains, enrol, events, host, operations, stats, wellknown
+from virshmanagerd.handlers import (
+    adopt,
+    consoles,
+    domains,
+    enrol,
+    events,
+    host,
+    operations,
+    stats,
+    wellknown,
+)
 from virshmanagerd.streams import Stream
 from virshmanagerd.web import Problem, Request, Response
 
@@ -19,7 +29,7 @@ class Access(enum.Enum):
     """Who may call a route."""
 
     STRANGER = "anyone who can reach the port"
-    PROVER = "the server whose proof is running, or the owner"
+    PROVER = "the server whose proof is running (by code: whoever proves it in the request), or the owner"
     OWNER = "the owner's server"
 
 
@@ -48,6 +58,8 @@ class Route:
 ROUTES: tuple[Route, ...] = (
     Route("GET", "/.well-known/virshmanager", wellknown.get_identity, Access.STRANGER),
     Route("POST", "/v1/enrol/join", enrol.join, Access.STRANGER),
+    Route("POST", "/v1/enrol/code/start", adopt.start, Access.STRANGER),
+    Route("POST", "/v1/enrol/code/prove", adopt.prove, Access.STRANGER),
     Route("POST", "/v1/enrol/finish", enrol.finish, Access.PROVER),
     Route("GET", "/v1/host", host.get_host, Access.OWNER),
     Route("GET", "/v1/domains", domains.list_domains, Access.OWNER),

@@ -88,6 +88,7 @@ TITLES: Mapping[str, str] = {
     "bad_operation": "The operation is not described as it must be",
     "bad_proof": "The proof is wrong",
     "bad_request": "The request cannot be understood",
+    "code_expired": "The adopt code has expired",
     "console_busy": "Another program uses the console",
     "guest_did_not_stop": "The guest did not shut down in time",
     "hypervisor_busy": "The hypervisor did not answer in time",
