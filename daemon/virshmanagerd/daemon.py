@@ -6,6 +6,7 @@ Its generation grows whenever connections of before may no longer be believed.
 
 from __future__ import annotations
 
+import dataclasses
 import itertools
 import logging
 import ssl
@@ -191,6 +192,27 @@ class Daemon:
             self._code_file.spend()
             self._refresh(changed_by=peer.connection)
             logger.info("this host is owned by the server %s now", running.server_id)
+            return True
+
+    def renew(self, peer: Peer, certificate: str) -> bool:
+        """Show another certificate (PEM) of the same owner from now on; what is open stays open.
+
+        ``certificate`` was checked. False when the peer is not the owner any more.
+
+        Raises:
+            ssl.SSLError: when TLS does not take the certificate; then nothing has changed.
+            OSError: when it cannot be stored; then nothing has changed.
+        """
+        with self._lock:
+            owner = self.ownership.owner
+            if owner is None or not self.is_owner(peer):
+                return False
+            renewed = dataclasses.replace(owner, certificate=certificate)
+            context = tls.make_context(self._owned_terms(renewed))
+            self.ownership.finish(renewed)
+            # Whom TLS believes has not changed: connections of before are as good as those to come.
+            self.trust = dataclasses.replace(self.trust, context=context, terms=self._terms())
+            logger.info("the certificate of this host was renewed")
             return True
 
     def poll(self) -> None:

@@ -16,6 +16,7 @@ from virshmanagerd.handlers import (
     events,
     host,
     operations,
+    pki,
     stats,
     wellknown,
 )
@@ -61,6 +62,8 @@ ROUTES: tuple[Route, ...] = (
     Route("POST", "/v1/enrol/code/start", adopt.start, Access.STRANGER),
     Route("POST", "/v1/enrol/code/prove", adopt.prove, Access.STRANGER),
     Route("POST", "/v1/enrol/finish", enrol.finish, Access.PROVER),
+    Route("POST", "/v1/pki/csr", pki.make_request, Access.OWNER),
+    Route("PUT", "/v1/pki/certificate", pki.put_certificate, Access.OWNER),
     Route("GET", "/v1/host", host.get_host, Access.OWNER),
     Route("GET", "/v1/domains", domains.list_domains, Access.OWNER),
     Route("GET", "/v1/domains/{uuid}", domains.get_domain, Access.OWNER),
