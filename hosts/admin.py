@@ -14,7 +14,7 @@ from access.readonly import ReadOnlyAdmin
 
 from . import services
 from .errors import HostsError
-from .models import Host, HostAddress, JoinKey, Operation, OperationEvent, QuarantinedKey
+from .models import Host, HostAddress, HostCertificate, JoinKey, Operation, OperationEvent, QuarantinedKey
 
 if TYPE_CHECKING:
     TabularInline = admin.TabularInline[HostAddress, Host]
@@ -94,6 +94,14 @@ class HostAddressAdmin(ReadOnlyAdmin):
     list_display = ["ip", "port", "host", "proved_at"]
     list_select_related = ["host"]
     search_fields = ["ip", "host__hostname"]
+
+
+@admin.register(HostCertificate)
+class HostCertificateAdmin(ReadOnlyAdmin):
+    list_display = ["serial", "host", "host_uuid", "issued_at", "expires_at"]
+    list_select_related = ["host"]
+    search_fields = ["serial", "host_uuid", "host__hostname", "public_key_sha256"]
+    date_hierarchy = "issued_at"
 
 
 @admin.register(QuarantinedKey)

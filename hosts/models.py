@@ -84,6 +84,8 @@ class Host(models.Model):
     join_key = models.ForeignKey("JoinKey", models.SET_NULL, null=True, blank=True, related_name="hosts")
     approved_at = models.DateTimeField(null=True, blank=True, help_text="When a person approved it.")
     owned_at = models.DateTimeField(null=True, blank=True)
+    # When its certificate was last tried to be renewed: who tries next waits a while.
+    renewal_tried_at = models.DateTimeField(null=True, blank=True, editable=False)
     # Only one process enrols a host at a time; one that died holds it up until then.
     enrolling_until = models.DateTimeField(null=True, blank=True, editable=False)
 
@@ -148,6 +150,23 @@ class HostAddress(models.Model):
 
     def __str__(self) -> str:
         return f"{self.ip} port {self.port}"
+
+
+class HostCertificate(models.Model):
+    """A certificate that was signed for a host: one row each, kept also when the host is forgotten."""
+
+    host = models.ForeignKey(Host, models.SET_NULL, null=True, blank=True, related_name="certificates")
+    host_uuid = models.UUIDField(db_index=True)
+    serial = models.CharField(max_length=50, unique=True)
+    public_key_sha256 = models.CharField(max_length=64)
+    issued_at = models.DateTimeField(default=timezone.now)
+    expires_at = models.DateTimeField()
+
+    class Meta:
+        ordering = ["-issued_at", "-id"]
+
+    def __str__(self) -> str:
+        return self.serial
 
 
 class QuarantinedKey(models.Model):

@@ -11,7 +11,7 @@ import http.client
 import io
 import socket
 import ssl
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
@@ -65,11 +65,18 @@ class Answer:
 
 
 async def call(
-    ip: str, port: int, context: ssl.SSLContext, request: bytes, *, limit: int = MAX_ANSWER
+    ip: str,
+    port: int,
+    context: ssl.SSLContext,
+    request: bytes,
+    *,
+    limit: int = MAX_ANSWER,
+    admit: Callable[[bytes], None] = lambda _certificate: None,
 ) -> Answer:
     """Send one request and read one answer of at most `limit` bytes, head and body together.
 
-    The caller sets the deadline around it (`asyncio.timeout`): nothing here waits on its own clock.
+    The caller sets the deadline around it (`asyncio.timeout`): nothing here waits on its own clock. `admit`
+    is given the certificate of the handshake before anything is sent, and may raise.
 
     Raises:
         StrangerError: no connection, no TLS 1.3, no HTTP, or too much of it.
@@ -78,6 +85,7 @@ async def call(
     reader, writer = await _connect(ip, port, context, limit)
     try:
         certificate = writer.get_extra_info("ssl_object").getpeercert(binary_form=True) or b""
+        admit(certificate)
         writer.write(request)
         head, body = await _read(reader, limit)
     finally:

@@ -2,8 +2,11 @@
 
 from celery import shared_task
 
-from . import services
+from . import services, trust
 from .models import Host
+
+# The next run goes on, before the beat after the next one.
+RENEWING_SECONDS = 50
 
 
 @shared_task
@@ -24,6 +27,13 @@ def carry_host(host_id: int) -> None:
 def sweep() -> None:
     """See to it that no operation is forgotten. (Every second, by beat.)"""
     services.sweep()
+
+
+@shared_task
+def renew_certificates() -> None:
+    """Renew this server's own certificate and those of its hosts. (Every minute, by beat.)"""
+    trust.server_identity()
+    services.renew_due(RENEWING_SECONDS)
 
 
 @shared_task

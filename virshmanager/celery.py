@@ -15,6 +15,11 @@ app.conf.beat_schedule = {
     "heartbeat": {"task": "virshmanager.tasks.heartbeat", "schedule": 5.0, "options": {"expires": 5}},
     "statuses": {"task": "hosts.tasks.publish_statuses", "schedule": 5.0, "options": {"expires": 5}},
     "history": {"task": "domains.tasks.roll_up", "schedule": 60.0, "options": {"expires": 60}},
+    "certificates": {
+        "task": "hosts.tasks.renew_certificates",
+        "schedule": 60.0,
+        "options": {"expires": 60},
+    },
     "operations": {"task": "hosts.tasks.sweep", "schedule": 1.0, "options": {"expires": 1}},
     "crawls": {"task": "discovery.tasks.dispatch", "schedule": 5.0, "options": {"expires": 5}},
 }

@@ -74,6 +74,7 @@ class FleetCollector(Collector):
             .aggregate(
                 watched=Count("pk", filter=Q(watched_at__gt=now - WATCHED)),
                 oldest=Min("listed_at", filter=Q(status=Status.ONLINE)),
+                first_expiry=Min("certificate_expires_at"),
             )
         )
         yield GaugeMetricFamily(
@@ -86,6 +87,13 @@ class FleetCollector(Collector):
         if numbers["oldest"]:
             age.add_metric([], (now - numbers["oldest"]).total_seconds())
         yield age
+        expiry = GaugeMetricFamily(
+            "virshmanager_first_certificate_expiry_timestamp_seconds",
+            "When the certificate of an owned host ends that ends first.",
+        )
+        if numbers["first_expiry"]:
+            expiry.add_metric([], numbers["first_expiry"].timestamp())
+        yield expiry
 
     @staticmethod
     def _by_word(name: str, text: str, label: str, numbers: dict[str, int]) -> Metric:

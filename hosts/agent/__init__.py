@@ -8,5 +8,6 @@ whether to try again.
 
 from .calls import MOST_ACKNOWLEDGED, Agent, agent_of, hang_up
 from .listing import Listing
+from .recovery import Recovery
 
-__all__ = ["MOST_ACKNOWLEDGED", "Agent", "Listing", "agent_of", "hang_up"]
+__all__ = ["MOST_ACKNOWLEDGED", "Agent", "Listing", "Recovery", "agent_of", "hang_up"]

@@ -7,6 +7,8 @@ from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from typing import Any, Final, Literal, TypeVar
 
+from cryptography.hazmat.primitives.asymmetric import ec
+
 from ..choices import Trust
 from ..errors import BadPayload, GivenUp, ProtocolError
 from ..models import Host
@@ -18,6 +20,7 @@ from ..payloads import (
     domain_details,
     domain_list,
     operation_document,
+    requested_key,
 )
 from ..untrusted import parse_json
 from .line import Line
@@ -98,8 +101,18 @@ class Agent:
     def acknowledge(self, ids: Collection[uuid.UUID]) -> None:
         """Tell the daemon that the verdicts of these operations, at most 500, are stored here."""
         body = {"ids": [str(one) for one in ids]}
-        question = _post("/v1/operations/acknowledge", body, JOURNAL)
-        self._checked(parse_json, self.line.ask(self.ip, self.port, question, insist=self.insist))
+        self._told(_post("/v1/operations/acknowledge", body, JOURNAL))
+
+    def requested_key(self) -> ec.EllipticCurvePublicKey:
+        """The key for which the host asks for a certificate; whether it is its own is not checked yet."""
+        return self._checked(requested_key, self._told(_post("/v1/pki/csr", {}, JOURNAL)))
+
+    def put_certificate(self, pem: str) -> None:
+        """Have the host show another certificate for its key from now on."""
+        self._told(_post("/v1/pki/certificate", {"certificate": pem}, JOURNAL)._replace(method="PUT"))
+
+    def _told(self, question: Question) -> object:
+        return self._checked(parse_json, self.line.ask(self.ip, self.port, question, insist=self.insist))
 
     def _operation(
         self, operation_id: uuid.UUID, verb: str, method: str, body: object, within: float

@@ -4,6 +4,7 @@ A daemon may lie. Each function takes parsed JSON and returns plain facts, or ra
 fast enough for the listings of a thousand hosts. Unknown fields are ignored: a daemon may be newer.
 """
 
+from .certificates import requested_key
 from .domains import (
     DOMAIN_STATES,
     MAX_DOMAINS,
@@ -39,4 +40,5 @@ __all__ = [
     "domain_list",
     "host_facts",
     "operation_document",
+    "requested_key",
 ]

@@ -20,6 +20,7 @@ from .operations import (
 from .probing import ProbeOutcome, probe
 from .quarantine import note_stranger
 from .refreshing import RefreshOutcome, keep_listing, refresh
+from .renewing import renew, renew_due
 from .statuses import publish_statuses
 from .turns import writing_turn
 from .watching import (
@@ -65,6 +66,8 @@ __all__ = [
     "probe",
     "publish_statuses",
     "refresh",
+    "renew",
+    "renew_due",
     "replayed",
     "retire",
     "revoke_join_key",

@@ -14,6 +14,7 @@ from ..errors import AgentError, EnrolmentError
 from ..identify import Identity
 from ..models import Host, JoinKey
 from . import join_keys
+from .certificates import note_in_use, record_certificate
 from .quarantine import quarantine
 from .records import announce, set_problem
 from .refreshing import ask, store
@@ -51,7 +52,7 @@ def resume(host: Host, identity: Identity) -> str:
     if host.join_key_id is None and host.approved_at is None:
         _hold(host, "approval_needed")
         return Trust.PENDING
-    _record_certificate(host, x509.load_der_x509_certificate(identity.certificate_der))
+    _take_certificate(host, x509.load_der_x509_certificate(identity.certificate_der))
     return _own(host)
 
 
@@ -63,7 +64,7 @@ def _join(host: Host, key: JoinKey, enrolment: Enrolment) -> str:
     if _waits(host, key):
         _hold(host, "join_key_pending")
         return Trust.PENDING
-    _record_certificate(host, enrolment.finish())
+    _take_certificate(host, enrolment.finish())
     return _own(host)
 
 
@@ -79,11 +80,10 @@ def _hold(host: Host, problem: str) -> None:
         set_problem(host, problem)
 
 
-def _record_certificate(host: Host, certificate: x509.Certificate) -> None:
+def _take_certificate(host: Host, certificate: x509.Certificate) -> None:
     """Keep what was signed, before it is used; a person sees it with the rest, once the host is owned."""
-    host.certificate_serial = f"{certificate.serial_number:x}"
-    host.certificate_expires_at = certificate.not_valid_after_utc
-    host.save(update_fields=["certificate_serial", "certificate_expires_at"])
+    record_certificate(host, certificate)
+    note_in_use(host, certificate)
 
 
 def _own(host: Host) -> str:

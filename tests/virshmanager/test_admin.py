@@ -7,6 +7,7 @@ from django.contrib.auth.models import User
 from django.db.models import Model
 from django.test import Client
 from django.urls import reverse
+from django.utils import timezone
 
 from access.models import ApiToken, SetupLink
 from access.services import create_token
@@ -15,7 +16,15 @@ from discovery.models import Address, Chunk, Crawl, Range
 from domains import services
 from domains.models import Domain
 from hosts.choices import Trust
-from hosts.models import Host, HostAddress, JoinKey, Operation, OperationEvent, QuarantinedKey
+from hosts.models import (
+    Host,
+    HostAddress,
+    HostCertificate,
+    JoinKey,
+    Operation,
+    OperationEvent,
+    QuarantinedKey,
+)
 from hosts.services import create_join_key
 from tests.domains.factories import domain, owned_host
 
@@ -39,6 +48,9 @@ def things(ada: User) -> None:
     domain(host)
     started(ada)
     HostAddress.objects.create(host=host, ip=host.address)
+    HostCertificate.objects.create(
+        host=host, host_uuid=host.uuid, serial="ab", public_key_sha256="ab" * 32, expires_at=timezone.now()
+    )
     QuarantinedKey.objects.create(
         public_key_sha256="ab" * 32, ip="192.0.2.9", problem="mitm_suspected", reason="x"
     )

@@ -174,6 +174,16 @@ def test_what_watchers_heard_is_told_by_kind(api: APIClient, monkeypatch: pytest
     assert scraped(api)["virshmanager_events_total", "stats"] == 3
 
 
+def test_the_certificate_that_ends_first_is_told(api: APIClient) -> None:
+    name = ("virshmanager_first_certificate_expiry_timestamp_seconds",)
+    owned_host()
+    assert name not in scraped(api)
+    now = timezone.now()
+    for days, trust in ((20, Trust.OWNED), (10, Trust.OWNED), (5, Trust.RETIRED)):
+        owned_host(trust=trust, certificate_expires_at=now + timedelta(days=days))
+    assert scraped(api)[name] == pytest.approx((now + timedelta(days=10)).timestamp())
+
+
 def test_it_costs_a_fixed_number_of_queries(
     api: APIClient, django_assert_max_num_queries: DjangoAssertNumQueries
 ) -> None:

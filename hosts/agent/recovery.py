@@ -1,0 +1,100 @@
+"""Expiry recovery: the way to a host of ours whose certificate has expired.
+
+TLS cannot verify such a certificate. So the host is dialled without verification, and before a byte is sent
+its handshake must show the key that is pinned, in a certificate that an authority of ours signed. What may be
+asked then is the renewal, and nothing else. Like a stranger, it is met on the standard library alone: no
+session of the Agent ever goes without verification.
+"""
+
+import asyncio
+import hashlib
+import http.client
+import json
+from typing import Final
+
+from cryptography import x509
+from cryptography.hazmat.primitives.asymmetric import ec
+
+from .. import guards, strangers
+from ..errors import (
+    AgentError,
+    BadPayload,
+    OutsideRanges,
+    ProtocolError,
+    RejectedByHost,
+    TimedOut,
+    Unreachable,
+    WrongIdentity,
+)
+from ..models import Host
+from ..payloads import requested_key
+from ..strangers import Answer, CertificateDemanded, StrangerError
+from ..trust import ClientIdentity, keys
+from ..untrusted import parse_json
+from .transport import refusal
+
+DEADLINE: Final = 10.0
+MAX_ANSWER: Final = 16384
+SILENT: Final = frozenset({"refused", "unreachable"})
+
+
+class Recovery:
+    """The renewal of one owned host's certificate, as an Agent has it. All calls raise AgentError."""
+
+    def __init__(self, host: Host, client: ClientIdentity) -> None:
+        self._ip, self._port = host.address, host.port
+        self._pinned = host.public_key_sha256
+        self._client = client
+        self._context = client.introducing_context()
+
+    def requested_key(self) -> ec.EllipticCurvePublicKey:
+        """See `Agent.requested_key`."""
+        try:
+            return requested_key(self._ask("POST", "/v1/pki/csr", {}))
+        except BadPayload as error:
+            raise ProtocolError(str(error)) from None
+
+    def put_certificate(self, pem: str) -> None:
+        """See `Agent.put_certificate`."""
+        self._ask("PUT", "/v1/pki/certificate", {"certificate": pem})
+
+    def _ask(self, method: str, path: str, body: dict[str, str]) -> object:
+        if not guards.may_dial(self._ip):
+            raise OutsideRanges
+        request = strangers.request(method, path, self._ip, json.dumps(body).encode())
+        try:
+            return _read(asyncio.run(self._call(request)))
+        except TimeoutError:
+            raise TimedOut from None
+        except CertificateDemanded:
+            raise RejectedByHost from None
+        except StrangerError as error:
+            raise _translated(error) from None
+
+    async def _call(self, request: bytes) -> Answer:
+        async with asyncio.timeout(DEADLINE):
+            return await strangers.call(
+                self._ip, self._port, self._context, request, limit=MAX_ANSWER, admit=self._admit
+            )
+
+    def _admit(self, der: bytes) -> None:
+        """Demand the pinned key, and an authority of ours. Raises WrongIdentity."""
+        try:
+            shown = hashlib.sha256(keys.spki(keys.certificate_key(der))).hexdigest()
+        except ValueError:
+            raise WrongIdentity from None
+        if shown != self._pinned or not self._client.authority.issued(x509.load_der_x509_certificate(der)):
+            raise WrongIdentity
+
+
+def _translated(error: StrangerError) -> AgentError:
+    return Unreachable() if error.reason in SILENT else ProtocolError(error.reason)
+
+
+def _read(answer: Answer) -> object:
+    if answer.status != http.client.OK:
+        raise refusal(answer.status, answer.body)
+    try:
+        return parse_json(answer.body)
+    except BadPayload as error:
+        raise ProtocolError(str(error)) from None

@@ -1,0 +1,102 @@
+"""Certificates of owned hosts are renewed from the 20th of their 30 days on, each at a moment of its own.
+
+Who does not answer is not tried: its next good probe, or one that finds its certificate expired, shows that
+it is there again.
+"""
+
+import hashlib
+import logging
+import time
+from collections.abc import Iterator
+from datetime import datetime, timedelta
+from typing import Final, Protocol
+
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.serialization import Encoding
+from django.db.models import Q
+from django.utils import timezone
+
+from .. import trust
+from ..agent import Recovery, agent_of
+from ..choices import OFFLINE_AFTER, Trust
+from ..errors import AgentError, CertificateOutOfDate, WrongIdentity
+from ..models import Host, HostQuerySet
+from ..trust import keys
+from .certificates import note_in_use, record_certificate
+from .records import announce
+from .refreshing import refresh
+
+logger = logging.getLogger(__name__)
+
+BEFORE_ITS_END: Final = timedelta(days=10)
+# Hosts that were enrolled in one hour are not renewed in one hour.
+SPREAD: Final = timedelta(days=5)
+AGAIN_AFTER: Final = timedelta(minutes=5)
+
+
+class Way(Protocol):
+    """How a host is asked: by its Agent, or by the recovery."""
+
+    def requested_key(self) -> ec.EllipticCurvePublicKey: ...
+
+    def put_certificate(self, pem: str) -> None: ...
+
+
+def renew_due(seconds: float) -> int:
+    """Renew what is due, one host after the other, for about so many seconds; return how many it were."""
+    ends_at = time.monotonic() + seconds
+    done = 0
+    for host in _due(timezone.now()):
+        if time.monotonic() > ends_at:
+            break
+        if _take_turn(host):
+            done += renew(host)
+    return done
+
+
+def renew(host: Host) -> bool:
+    """Give an owned host a new certificate for its key; say whether that went well.
+
+    Never raises for what the host does. One whose certificate has expired is reached by the recovery.
+    """
+    try:
+        try:
+            _renew_by(agent_of(host, insist=True), host)
+        except CertificateOutOfDate:
+            _renew_by(Recovery(host, trust.server_identity()), host)
+            refresh(host)  # it could not be spoken to until now
+    except AgentError as error:
+        logger.warning("The certificate of %s is not renewed: %s", host, error)
+        return False
+    announce(host)
+    return True
+
+
+def _renew_by(way: Way, host: Host) -> None:
+    key = way.requested_key()
+    if hashlib.sha256(keys.spki(key)).hexdigest() != host.public_key_sha256:
+        raise WrongIdentity
+    certificate = trust.ca().sign_host(key)
+    record_certificate(host, certificate)
+    way.put_certificate(certificate.public_bytes(Encoding.PEM).decode())
+    note_in_use(host, certificate)
+
+
+def _due(now: datetime) -> Iterator[Host]:
+    """The hosts whose moment has come, those first whose certificate ends first."""
+    answers = Q(last_seen__gt=now - OFFLINE_AFTER) | Q(problem=CertificateOutOfDate.problem)
+    rows = Host.objects.owned().filter(answers, certificate_expires_at__lt=now + BEFORE_ITS_END)
+    for host in rows.exclude(problem="duplicate_identity").order_by("certificate_expires_at"):
+        # The identity decides where in the spread its moment is.
+        waits = SPREAD * (host.uuid.bytes[0] / 256)
+        if host.certificate_expires_at and host.certificate_expires_at < now + BEFORE_ITS_END - waits:
+            yield host
+
+
+def _take_turn(host: Host) -> bool:
+    """One process tries a host at a time, and not again for a while."""
+    now = timezone.now()
+    free: HostQuerySet = Host.objects.filter(
+        Q(renewal_tried_at=None) | Q(renewal_tried_at__lt=now - AGAIN_AFTER), pk=host.pk, trust=Trust.OWNED
+    )
+    return bool(free.update(renewal_tried_at=now))
