@@ -18,6 +18,7 @@ from . import services
 from .filters import HostFilter, JoinKeyFilter, OperationFilter
 from .models import Host, HostQuerySet, JoinKey, Operation, OperationQuerySet
 from .serializers import (
+    AdoptSerializer,
     CreatedJoinKeySerializer,
     HostSerializer,
     JoinKeySerializer,
@@ -108,6 +109,14 @@ class HostViewSet(
     def _after(self, verb: Callable[..., Any], **how: Any) -> Response:
         verb(self.get_object(), **how)
         return Response(self.get_serializer(self.get_object()).data)
+
+    @extend_schema(request=AdoptSerializer, responses=HostSerializer)
+    @action(detail=True, methods=["post"])
+    def adopt(self, request: Request, pk: str) -> Response:
+        """Own a host that is not owned, by the code that `virshmanagerd code` prints on it."""
+        asked = AdoptSerializer(data=request.data)
+        asked.is_valid(raise_exception=True)
+        return self._after(services.adopt, **asked.validated_data, actor=caller(request))
 
     @extend_schema(request=None, responses=HostSerializer)
     @action(detail=True, methods=["post"])

@@ -1,15 +1,17 @@
-"""Enrolment by join key, the server's side: the daemon proves itself, then is given its certificate.
+"""Enrolment, the server's side: by join key or adopt code the daemon proves itself, then it is certified.
 
-Both calls go over one TLS context, since a daemon takes its certificate only from the server certificate that
-it proved itself to. Every failure is an EnrolmentError with the word that a person is shown.
+By join key both calls go over one TLS context, since a daemon takes its certificate only from the server
+certificate that it proved itself to. By code the server shows none, and proves the code in each step instead.
+Every failure is an EnrolmentError with the word that a person is shown.
 """
 
 import asyncio
 import http.client
 import json
 import secrets
+import ssl
 import uuid
-from typing import Final
+from typing import Final, Literal
 
 from cryptography import x509
 from cryptography.hazmat.primitives import serialization
@@ -19,7 +21,8 @@ from .errors import BadPayload, EnrolmentError
 from .identify import Identity
 from .strangers import Answer, CertificateDemanded, StrangerError
 from .trust import ClientIdentity, keys
-from .trust.protocol import NONCE_BYTES, PROOF_BYTES, JoinContext, from_base64, to_base64
+from .trust.client import stranger_context
+from .trust.protocol import NONCE_BYTES, PROOF_BYTES, SALT_BYTES, Context, adopt_key, from_base64, to_base64
 from .untrusted import a_text, an_object, parse_json
 
 DEADLINE: Final = 10.0
@@ -34,6 +37,7 @@ PROBLEMS: Final = frozenset(
         "api_too_old",
         "bad_certificate",
         "bad_proof",
+        "code_expired",
         "join_key_expired",
         "join_key_unknown",
         "server_not_proven",
@@ -52,8 +56,11 @@ class Enrolment:
         self._port = port
         self._identity = identity
         self._client = client
-        self._context = client.introducing_context()
+        self._context = self._tls()
         self._public_key = keys.certificate_key(identity.certificate_der)
+
+    def _tls(self) -> ssl.SSLContext:
+        return self._client.introducing_context()
 
     def prove(self, key_id: uuid.UUID, derived_key: bytes) -> None:
         """Let the daemon prove that it holds the join key.
@@ -63,16 +70,23 @@ class Enrolment:
         """
         nonce = secrets.token_bytes(NONCE_BYTES)
         answer = self._post("join", {"key_id": str(key_id), "server_nonce": to_base64(nonce)})
-        daemon_nonce, csr, proof = _read_proof(answer)
-        context = JoinContext(
+        context = self._bind("join", nonce, _octets(answer, "daemon_nonce", NONCE_BYTES))
+        self._check_host(derived_key, context, answer)
+
+    def _bind(self, method: Literal["join", "code"], server_nonce: bytes, daemon_nonce: bytes) -> Context:
+        return Context(
+            method=method,
             server_id=self._client.server_id,
             daemon_id=self._identity.uuid,
-            server_nonce=nonce,
+            server_nonce=server_nonce,
             daemon_nonce=daemon_nonce,
             host_key=self._identity.public_key,
             ca_key=self._client.authority.spki,
         )
-        if not context.proves_host(derived_key, csr.public_bytes(serialization.Encoding.DER), proof):
+
+    def _check_host(self, key: bytes, context: Context, answer: dict[str, object]) -> None:
+        csr, proof = _read_proof(answer)
+        if not context.proves_host(key, csr.public_bytes(serialization.Encoding.DER), proof):
             raise EnrolmentError("mitm_suspected")
         if csr.public_key() != self._public_key or not csr.is_signature_valid:
             raise EnrolmentError("bad_csr")
@@ -82,10 +96,14 @@ class Enrolment:
         authority = self._client.authority
         certificate = authority.sign_host(self._public_key)
         pem = certificate.public_bytes(serialization.Encoding.PEM).decode()
-        answer = self._post("finish", {"certificate": pem, "ca": authority.pem})
+        answer = self._post("finish", {"certificate": pem, "ca": authority.pem} | self._proof_of(certificate))
         if answer.get("state") != "owned":
             raise EnrolmentError("bad_answer", detail="it was enrolled, and is not owned")
         return certificate
+
+    def _proof_of(self, certificate: x509.Certificate) -> dict[str, str]:  # noqa: ARG002 -- of a code
+        """What the last step adds: by join key nothing, since the server's certificate proves enough."""
+        return {}
 
     def _post(self, step: str, body: dict[str, str]) -> dict[str, object]:
         path = f"/v1/enrol/{step}"
@@ -113,6 +131,37 @@ class Enrolment:
             return await strangers.call(self._ip, self._port, self._context, request, limit=MAX_ANSWER)
 
 
+class CodeEnrolment(Enrolment):
+    """One attempt by an adopt code. The server shows no certificate: it proves the code, twice."""
+
+    def _tls(self) -> ssl.SSLContext:
+        return stranger_context()
+
+    def prove_code(self, code: str) -> None:
+        """Prove to the daemon that we were told its code (of `read_code`), and let it prove the same.
+
+        Raises:
+            EnrolmentError: `bad_proof` for a wrong code; `mitm_suspected` when the daemon did not know it.
+        """
+        nonce = secrets.token_bytes(NONCE_BYTES)
+        answer = self._post("code/start", {"server_nonce": to_base64(nonce)})
+        self._bound = self._bind("code", nonce, _octets(answer, "daemon_nonce", NONCE_BYTES))
+        self._key = adopt_key(code, _octets(answer, "salt", SALT_BYTES))
+        body = {
+            "ca": self._client.authority.pem,
+            "server_id": str(self._client.server_id),
+            "proof": to_base64(self._bound.server_proof(self._key)),
+        }
+        self._check_host(self._key, self._bound, self._post("code/prove", body))
+
+    def _proof_of(self, certificate: x509.Certificate) -> dict[str, str]:
+        ders = [
+            each.public_bytes(serialization.Encoding.DER)
+            for each in (certificate, self._client.authority.certificate)
+        ]
+        return {"proof": to_base64(self._bound.finish_proof(self._key, *ders))}
+
+
 def _failure(problem: str, skew: int | None) -> EnrolmentError:
     if problem in CLOCK_PROBLEMS and skew is not None and abs(skew) > TOLERATED_SKEW:
         return EnrolmentError("clock_skew", seconds=abs(skew))
@@ -132,13 +181,16 @@ def _read(answer: Answer) -> dict[str, object]:
     raise EnrolmentError("bad_answer", detail=f"status {answer.status}, {word or 'no problem type'}")
 
 
-def _read_proof(data: dict[str, object]) -> tuple[bytes, x509.CertificateSigningRequest, bytes]:
+def _octets(data: dict[str, object], name: str, length: int) -> bytes:
     try:
-        csr, _ = keys.request_key(str(data.get("csr")).encode())
-        return (
-            from_base64(data.get("daemon_nonce"), NONCE_BYTES),
-            csr,
-            from_base64(data.get("proof"), PROOF_BYTES),
-        )
+        return from_base64(data.get(name), length)
     except ValueError:
-        raise EnrolmentError("bad_answer", detail="no proof") from None
+        raise EnrolmentError("bad_answer", detail=f"no {name}") from None
+
+
+def _read_proof(data: dict[str, object]) -> tuple[x509.CertificateSigningRequest, bytes]:
+    proof = _octets(data, "proof", PROOF_BYTES)
+    try:
+        return keys.request_key(str(data.get("csr")).encode())[0], proof
+    except ValueError:
+        raise EnrolmentError("bad_answer", detail="no csr") from None

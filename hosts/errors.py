@@ -2,9 +2,9 @@
 
 HostsError
 |- NotPossible              what a person asked is not possible as things are
+|  `- EnrolmentError        a daemon could not be enrolled
 |- BadInput                 a field holds what is not allowed there
 |- KeyReused                an Idempotency-Key was used for something else
-|- EnrolmentError           a daemon could not be enrolled
 `- AgentError               a call to an owned host failed
    |- OutsideRanges         its address lies in no enabled range: it is not dialled
    |- GivenUp               it was denied or retired: it is not dialled
@@ -53,7 +53,12 @@ SENTENCES: Final[dict[str, str | Promise]] = {
     "join_key_pending": _("It proved its join key, and waits for your approval."),
     "already_owned": _("It has another owner. Reset it on the host to free it."),
     "server_not_proven": _("It does not accept this server: its join.json names another authority."),
-    "bad_proof": _("Its proof is wrong: its join.json is damaged, or someone sits between you and the host."),
+    "bad_proof": _(
+        "The code is wrong, or someone sits between you and the host. Make a new one there with "
+        "“virshmanagerd code”, and type it as it is printed."
+    ),
+    "code_expired": _("The code has expired. Make a new one on the host with “virshmanagerd code”."),
+    "owned_here": _("It is owned by this server already."),
     "mitm_suspected": _(
         "Its proof does not fit the key it showed: someone may sit between you and the host. "
         "Its key is quarantined, and not spoken to again."
@@ -152,12 +157,8 @@ class KeyReused(HostsError):
         super().__init__(sentence(self.problem))
 
 
-class EnrolmentError(HostsError):
-    """A daemon could not be enrolled. `problem` is a stable word."""
-
-    def __init__(self, problem: str, **values: object) -> None:
-        self.problem = problem
-        super().__init__(sentence(problem, **values))
+class EnrolmentError(NotPossible):
+    """A daemon could not be enrolled."""
 
 
 class AgentError(HostsError):

@@ -39,6 +39,23 @@ class HostForm(forms.Form):
     )
 
 
+class CodeInput(forms.PasswordInput):
+    """Shows what is typed, and is never sent back with it."""
+
+    input_type = "text"
+
+
+class AdoptForm(forms.Form):
+    """The code that a person read on the host."""
+
+    code = forms.CharField(
+        label=_("Code"),
+        max_length=50,
+        help_text=_("Ten letters and digits; case, spaces and hyphens do not matter."),
+        widget=CodeInput(attrs={"autocomplete": "off", "spellcheck": "false", "placeholder": "ABCDE-12345"}),
+    )
+
+
 class JoinKeyForm(forms.Form):
     """A key by which new hosts join."""
 

@@ -95,6 +95,12 @@ class NewHostSerializer(serializers.Serializer[Host]):
     port = serializers.IntegerField(min_value=1, max_value=MAX_PORT, default=DAEMON_PORT)
 
 
+class AdoptSerializer(serializers.Serializer[Host]):
+    """What a person read on the host. Case, spaces and hyphens do not matter."""
+
+    code = serializers.CharField(max_length=50, write_only=True)
+
+
 class JoinKeySerializer(serializers.ModelSerializer[JoinKey]):
     """A join key without its secret, which the server does not have."""
 

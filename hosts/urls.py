@@ -8,6 +8,7 @@ urlpatterns = [
     path("hosts/<int:pk>/", pages.host, name="host"),
     path("hosts/<int:pk>/row/", pages.row, name="host-row"),
     path("hosts/<int:pk>/probe/", pages.probe, name="probe-host"),
+    path("hosts/<int:pk>/adopt/", pages.adopt, name="adopt-host"),
     path("hosts/<int:pk>/approve/", pages.approve, name="approve-host"),
     path("hosts/<int:pk>/deny/", pages.deny, name="deny-host"),
     path("hosts/<int:pk>/retire/", pages.retire, name="retire-host"),

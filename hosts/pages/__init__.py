@@ -1,11 +1,12 @@
 """The pages of hosts, join keys and operations. They read what is stored; a worker asks hosts."""
 
-from .hosts import add_host, approve, deny, host, hosts, probe, retire, row
+from .hosts import add_host, adopt, approve, deny, host, hosts, probe, retire, row
 from .join_keys import create_join_key, join_keys, revoke_join_key
 from .operations import cancel_operation, open_operations, operation, operations
 
 __all__ = [
     "add_host",
+    "adopt",
     "approve",
     "cancel_operation",
     "create_join_key",

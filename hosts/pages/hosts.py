@@ -7,6 +7,7 @@ from django.contrib import messages
 from django.http import HttpResponse
 from django.shortcuts import get_object_or_404, redirect, render
 from django.utils.translation import gettext as _
+from django.views.decorators.debug import sensitive_post_parameters
 from django.views.decorators.http import require_http_methods, require_POST, require_safe
 
 from access.listing import listing
@@ -16,7 +17,7 @@ from .. import services, siblings
 from ..choices import Status, Trust
 from ..errors import HostsError
 from ..filters import HostFilter
-from ..forms import HostForm, refuse
+from ..forms import AdoptForm, HostForm, refuse
 from ..models import Host, HostQuerySet
 
 SECTION = {"section": "hosts"}
@@ -80,6 +81,23 @@ def probe(request: PageRequest, pk: int) -> HttpResponse:
         _("%(host)s is being asked. This page shows the answer as soon as it comes.") % {"host": found},
     )
     return redirect("host", pk)
+
+
+@sensitive_post_parameters("code")
+@require_http_methods(["GET", "HEAD", "POST"])
+def adopt(request: PageRequest, pk: int) -> HttpResponse:
+    found = get_object_or_404(shown(), pk=pk)
+    form = AdoptForm(request.POST or None)
+    if request.method == "POST" and form.is_valid():
+        try:
+            services.adopt(found, form.cleaned_data["code"], actor=request.user)
+        except HostsError as error:
+            refuse(form, error)
+        else:
+            messages.success(request, _("%(host)s is yours now.") % {"host": found})
+            return redirect("host", pk)
+    context = SECTION | {"host": found, "form": form, "in_dialog": request.htmx}
+    return render(request, "hosts/adopt.html", context, status=422 if form.errors else 200)
 
 
 @require_http_methods(["GET", "HEAD", "POST"])

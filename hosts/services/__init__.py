@@ -1,6 +1,7 @@
 """What may be done with hosts and join keys. One idea per module."""
 
 from .adding import add_by_hand
+from .adopting import adopt
 from .decisions import approve, deny, forget, retire, wake
 from .join_keys import create_join_key, revoke_join_key
 from .meeting import Meeting, meet
@@ -46,6 +47,7 @@ __all__ = [
     "accept",
     "accept_bulk",
     "add_by_hand",
+    "adopt",
     "approve",
     "cancel",
     "carry",

@@ -31,7 +31,7 @@ def enrol(host: Host, ip: str, port: int, identity: Identity) -> str:
         return Trust.FOUND if refusal == "no_join_key" else refusal
     if _waits(host, key) and host.trust == Trust.PENDING and host.join_key_id == key.id:
         return Trust.PENDING
-    if not _take_lease(host):
+    if not take_lease(host):
         return "enrolling"
     try:
         return _join(host, key, Enrolment(ip, port, identity, trust.server_identity()))
@@ -41,7 +41,7 @@ def enrol(host: Host, ip: str, port: int, identity: Identity) -> str:
         set_problem(host, error.problem, str(error))
         return error.problem
     finally:
-        Host.objects.filter(pk=host.pk).update(enrolling_until=None)
+        release_lease(host)
 
 
 def resume(host: Host, identity: Identity) -> str:
@@ -52,8 +52,8 @@ def resume(host: Host, identity: Identity) -> str:
     if host.join_key_id is None and host.approved_at is None:
         _hold(host, "approval_needed")
         return Trust.PENDING
-    _take_certificate(host, x509.load_der_x509_certificate(identity.certificate_der))
-    return _own(host)
+    take_certificate(host, x509.load_der_x509_certificate(identity.certificate_der))
+    return own(host)
 
 
 def _join(host: Host, key: JoinKey, enrolment: Enrolment) -> str:
@@ -64,8 +64,8 @@ def _join(host: Host, key: JoinKey, enrolment: Enrolment) -> str:
     if _waits(host, key):
         _hold(host, "join_key_pending")
         return Trust.PENDING
-    _take_certificate(host, enrolment.finish())
-    return _own(host)
+    take_certificate(host, enrolment.finish())
+    return own(host)
 
 
 def _waits(host: Host, key: JoinKey) -> bool:
@@ -80,13 +80,13 @@ def _hold(host: Host, problem: str) -> None:
         set_problem(host, problem)
 
 
-def _take_certificate(host: Host, certificate: x509.Certificate) -> None:
+def take_certificate(host: Host, certificate: x509.Certificate) -> None:
     """Keep what was signed, before it is used; a person sees it with the rest, once the host is owned."""
     record_certificate(host, certificate)
     note_in_use(host, certificate)
 
 
-def _own(host: Host) -> str:
+def own(host: Host) -> str:
     """Dial again with full mutual TLS, and only when the host answers there write that it is owned."""
     hang_up(host)
     try:
@@ -105,8 +105,12 @@ def _own(host: Host) -> str:
     return Trust.OWNED
 
 
-def _take_lease(host: Host) -> bool:
+def take_lease(host: Host) -> bool:
     """One process enrols a host at a time: the second proof would break the first."""
     now = timezone.now()
     free = Host.objects.filter(Q(enrolling_until=None) | Q(enrolling_until__lt=now), pk=host.pk)
     return bool(free.update(enrolling_until=now + LEASE))
+
+
+def release_lease(host: Host) -> None:
+    Host.objects.filter(pk=host.pk).update(enrolling_until=None)

@@ -22,7 +22,7 @@ from hosts.enrolment import Enrolment
 from hosts.errors import EnrolmentError
 from hosts.identify import Identity
 from hosts.trust import ClientIdentity, keys
-from hosts.trust.protocol import JoinContext, from_base64, to_base64
+from hosts.trust.protocol import Context, from_base64, to_base64
 
 from .peers import Peer, ok, problem, response, saying, self_signed, server_context
 
@@ -59,6 +59,7 @@ class Daemon:
         assert body["key_id"] == str(KEY_ID)
         asked = csr or self.csr()
         told: dict[str, Any] = {
+            "method": "join",
             "server_id": self.client.server_id,
             "daemon_id": self.identity.uuid,
             "server_nonce": from_base64(body["server_nonce"], 32),
@@ -66,7 +67,7 @@ class Daemon:
             "host_key": self.identity.public_key,
             "ca_key": self.client.authority.spki,
         }
-        proof = JoinContext(**(told | context)).host_proof(SECRET_KEY, asked.public_bytes(Encoding.DER))
+        proof = Context(**(told | context)).host_proof(SECRET_KEY, asked.public_bytes(Encoding.DER))
         return ok(
             {
                 "daemon_nonce": to_base64(b"d" * 32),

@@ -22,10 +22,11 @@ from cryptography.x509.oid import ExtendedKeyUsageOID
 from pytest_django.fixtures import Settings
 
 from hosts import trust
-from hosts.trust import ClientIdentity, authority, client, files, keys
-from hosts.trust.protocol import JoinContext, derive_key, fields, from_base64
+from hosts.trust import ClientIdentity, authority, client, files, keys, protocol
+from hosts.trust.protocol import Context, derive_key, fields, from_base64
 
-CONTEXT = JoinContext(
+CONTEXT = Context(
+    method="join",
     server_id=uuid.UUID(int=1),
     daemon_id=uuid.UUID(int=2),
     server_nonce=b"s" * 32,
@@ -217,3 +218,20 @@ def test_processes_that_start_at_once_make_one_authority(tmp_path: Path) -> None
     told = {process.communicate(timeout=60)[0] for process in running}
     assert [process.returncode for process in running] == [0] * 4
     assert len(told) == 1
+
+
+@pytest.mark.parametrize("typed", ["", "ABCDEFGHJ", "ABCDEFGHJKM", "ABCDEFGHJU", "ABCDEFGHJ\N{KELVIN SIGN}X"])
+def test_what_cannot_be_a_code_is_refused_without_repeating_it(typed: str) -> None:
+    with pytest.raises(ValueError, match=r"^no adopt code$"):
+        protocol.read_code(typed)
+
+
+def test_a_code_is_read_however_a_person_types_it() -> None:
+    assert protocol.read_code(" o1il0-abcdz\n") == "01110ABCDZ"
+
+
+def test_the_proofs_by_code_are_what_the_protocol_says() -> None:
+    """Computed by another program from the protocol; the daemon's tests have the same values."""
+    assert protocol.adopt_key("0123456789", bytes(range(16))).hex() == (
+        "01bf6fec74b962469583176684713b95ed5d863eb7630af353afa86d889e4efa"
+    )
