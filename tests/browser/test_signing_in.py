@@ -112,7 +112,7 @@ def pages_fail_in(page: Page) -> list[str]:
     found = []
     for path in SHOWN_ON:
         for scheme in ("light", "dark"):
-            page.emulate_media(color_scheme=scheme)  # type: ignore[arg-type]  # a literal
+            page.emulate_media(color_scheme=scheme)
             page.goto(path)
             page.wait_for_load_state("networkidle")
             found += [f"{path}: {said}" for said in said_of(page)]
