@@ -2,12 +2,17 @@ import struct
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
+from allauth.account.adapter import get_adapter as get_account_adapter
+from allauth.core import context
 from allauth.mfa.adapter import get_adapter
+from allauth.mfa.base import forms as factors
 from allauth.mfa.webauthn import forms as webauthn
 from django import forms
 from django.contrib.auth.forms import UserCreationForm
 from django.contrib.auth.models import User
 from django.utils.translation import gettext_lazy as _
+
+from . import guessing
 
 DAY = 86400
 
@@ -80,4 +85,26 @@ class PasskeyLoginForm(CredentialForm, webauthn.LoginWebAuthnForm):  # type: ign
 
 
 class ConfirmByPasskeyForm(CredentialForm, webauthn.ReauthenticateWebAuthnForm):  # type: ignore[misc]
+    pass
+
+
+class CodeForm(FormBase):
+    """A code of an authenticator app, or a recovery code. Guessing it is limited."""
+
+    user: User
+
+    def clean_code(self) -> str:
+        take_back = guessing.count(context.request, f"code of {self.user.pk}", password_known=True)
+        if take_back is None:
+            raise get_account_adapter().validation_error("too_many_login_attempts")
+        code: str = super().clean_code()  # type: ignore[misc]  # of the form this is mixed into
+        take_back()
+        return code
+
+
+class SecondCodeForm(CodeForm, factors.AuthenticateForm):  # type: ignore[misc]
+    pass
+
+
+class ConfirmByCodeForm(CodeForm, factors.ReauthenticateForm):  # type: ignore[misc]
     pass

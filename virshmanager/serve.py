@@ -53,15 +53,16 @@ def redis(home: Path) -> Command:
 
 def web() -> Command:
     address = ("--host", settings.VIRSHMANAGER_LISTEN, "--port", str(settings.VIRSHMANAGER_PORT))
-    # uvicorn believes a proxy on 127.0.0.1, or on FORWARDED_ALLOW_IPS; without a declared proxy, none.
-    proxy = "--proxy-headers" if settings.TLS_IN_FRONT else "--no-proxy-headers"
+    # Without a declared proxy nobody is believed who says for whom he asks.
+    believed = ("--proxy-headers", "--forwarded-allow-ips", ",".join(settings.VIRSHMANAGER_PROXY))
+    proxy = believed if settings.TLS_IN_FRONT else ("--no-proxy-headers",)
     habits = ("--no-server-header", "--no-access-log", "--lifespan", "off")
     # This protocol waits until a reader has taken what was sent. Deflate would hide a console's flood in a
     # few bytes, for the reader to unpack; screens are compressed already.
     sockets = ("--ws", "websockets-sansio", "--ws-max-size", "65536", "--ws-per-message-deflate", "false")
     stop = ("--timeout-graceful-shutdown", "3")
     return python(
-        "web", "-m", "uvicorn", "virshmanager.asgi:application", *address, proxy, *habits, *sockets, *stop
+        "web", "-m", "uvicorn", "virshmanager.asgi:application", *address, *proxy, *habits, *sockets, *stop
     )
 
 

@@ -7,38 +7,21 @@ import ipaddress
 from pathlib import Path
 from urllib.parse import quote, urlsplit
 
-import environ
 from django.core.exceptions import ImproperlyConfigured
 from django.core.management.utils import get_random_secret_key
 
+from virshmanager.environment import (
+    env,
+    is_address,
+    listen_address,
+    log_level,
+    proxies,
+    proxy_url,
+    whole_number,
+)
 from virshmanager.state import private_folder, private_text
 
 BASE_DIR = Path(__file__).resolve().parent.parent
-env = environ.Env()
-
-
-def whole_number(name: str, default: int, low: int, high: int) -> int:
-    text = env.str(name, default=str(default))
-    if not text.isdecimal() or not low <= int(text) <= high:
-        raise ImproperlyConfigured(f"{name} must be a whole number from {low} to {high}, not {text!r}.")
-    return int(text)
-
-
-def log_level() -> str:
-    text = str(env.str("VIRSHMANAGER_LOG_LEVEL", default="INFO")).upper()
-    if text not in {"DEBUG", "INFO", "WARNING", "ERROR"}:
-        raise ImproperlyConfigured(
-            f"VIRSHMANAGER_LOG_LEVEL must be DEBUG, INFO, WARNING or ERROR, not {text!r}."
-        )
-    return text
-
-
-def listen_address() -> str:
-    text = env.str("VIRSHMANAGER_LISTEN", default="127.0.0.1")
-    try:
-        return str(ipaddress.ip_address(text))
-    except ValueError:
-        raise ImproperlyConfigured(f"VIRSHMANAGER_LISTEN must be an IP address, not {text!r}.") from None
 
 
 def state_folder() -> Path:
@@ -46,23 +29,6 @@ def state_folder() -> Path:
     if not text:
         raise ImproperlyConfigured("VIRSHMANAGER_HOME must be the path of a folder, not empty.")
     return private_folder(Path(text).absolute())
-
-
-def is_address(text: str, schemes: set[str]) -> bool:
-    """Whether a text is a URL of one of the schemes, and the port in it, if any, can be."""
-    try:
-        parts = urlsplit(text)
-        return parts.scheme in schemes and parts.port != 0
-    except ValueError:
-        return False
-
-
-def proxy_url() -> str:
-    """Where people reach the server, when a TLS proxy stands before it."""
-    text = str(env.str("VIRSHMANAGER_URL", default="")).rstrip("/")
-    if text and not (is_address(text, {"https"}) and text == f"https://{urlsplit(text).netloc}"):
-        raise ImproperlyConfigured(f"VIRSHMANAGER_URL must be https:// and a name, not {text!r}.")
-    return text
 
 
 def redis_url() -> str:
@@ -78,6 +44,7 @@ VIRSHMANAGER_PORT = whole_number("VIRSHMANAGER_PORT", 8000, 1, 65535)
 VIRSHMANAGER_URL = proxy_url()
 VIRSHMANAGER_ADMIN_PASSWORD = env.str("VIRSHMANAGER_ADMIN_PASSWORD", default="")
 TLS_IN_FRONT = bool(VIRSHMANAGER_URL)
+VIRSHMANAGER_PROXY = proxies()
 if not TLS_IN_FRONT and not ipaddress.ip_address(VIRSHMANAGER_LISTEN).is_loopback:
     raise ImproperlyConfigured(
         f"VIRSHMANAGER_LISTEN={VIRSHMANAGER_LISTEN} is reachable by others, "
@@ -232,12 +199,16 @@ ACCOUNT_ADAPTER = "access.adapter.AccountAdapter"
 ACCOUNT_LOGIN_METHODS = {"username"}
 ACCOUNT_SIGNUP_FIELDS = ["username*", "password1*", "password2*"]
 ACCOUNT_EMAIL_VERIFICATION = "none"
+# Guesses are counted by access.guessing: allauth counts them by name, too.
+ACCOUNT_RATE_LIMITS = {"login_failed": None}
 MFA_ADAPTER = "access.adapter.SecondFactorAdapter"
 MFA_SUPPORTED_TYPES = ["totp", "webauthn", "recovery_codes"]
 MFA_FORMS = {
     "add_webauthn": "access.forms.AddPasskeyForm",
+    "authenticate": "access.forms.SecondCodeForm",
     "authenticate_webauthn": "access.forms.SecondPasskeyForm",
     "login_webauthn": "access.forms.PasskeyLoginForm",
+    "reauthenticate": "access.forms.ConfirmByCodeForm",
     "reauthenticate_webauthn": "access.forms.ConfirmByPasskeyForm",
 }
 MFA_PASSKEY_LOGIN_ENABLED = True

@@ -71,10 +71,10 @@ def test_every_problem_type_is_documented(word: str) -> None:
 
 
 def settings_read() -> set[str]:
-    tree = ast.parse((settings.BASE_DIR / "virshmanager" / "settings.py").read_text())
     texts = {
         node.value
-        for node in ast.walk(tree)
+        for module in ("settings", "environment")
+        for node in ast.walk(ast.parse((settings.BASE_DIR / "virshmanager" / f"{module}.py").read_text()))
         if isinstance(node, ast.Constant) and isinstance(node.value, str)
     }
     return {text for text in texts if re.fullmatch(r"VIRSHMANAGER_[A-Z_]+|[A-Z]+_URL", text)}
