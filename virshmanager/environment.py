@@ -43,8 +43,8 @@ def is_address(text: str, schemes: set[str]) -> bool:
 
 
 def proxy_url() -> str:
-    """Where people reach the server, when a TLS proxy stands before it."""
-    text = str(env.str("VIRSHMANAGER_URL", default="")).rstrip("/")
+    """Where people reach the server, when a TLS proxy stands before it; written as browsers do (RFC 6454)."""
+    text = str(env.str("VIRSHMANAGER_URL", default="")).rstrip("/").lower().removesuffix(":443")
     if text and not (is_address(text, {"https"}) and text == f"https://{urlsplit(text).netloc}"):
         raise ImproperlyConfigured(f"VIRSHMANAGER_URL must be https:// and a name, not {text!r}.")
     return text

@@ -91,8 +91,8 @@ INSTALLED_APPS = [
 ]
 
 MIDDLEWARE = [
+    "virshmanager.middleware.SecurityHeadersMiddleware",
     "django.middleware.security.SecurityMiddleware",
-    "virshmanager.middleware.ContentSecurityPolicyMiddleware",
     "whitenoise.middleware.WhiteNoiseMiddleware",
     "django.contrib.sessions.middleware.SessionMiddleware",
     "django.middleware.locale.LocaleMiddleware",
@@ -264,18 +264,31 @@ TIME_ZONE = "UTC"
 STATIC_URL = "static/"
 STATIC_ROOT = BASE_DIR / "build" / "staticfiles"
 STATICFILES_DIRS = [BASE_DIR / "static", BASE_DIR / "build" / "assets"]
+# Our files are for our pages: WhiteNoise would offer them to all.
+WHITENOISE_ALLOW_ALL_ORIGINS = False
 STORAGES = {
     "staticfiles": {"BACKEND": "whitenoise.storage.CompressedManifestStaticFilesStorage"},
 }
 
 SESSION_COOKIE_SECURE = CSRF_COOKIE_SECURE = TLS_IN_FRONT
 SESSION_COOKIE_SAMESITE = CSRF_COOKIE_SAMESITE = "Lax"
-# Two servers on one machine must not log each other's users out.
-SESSION_COOKIE_NAME = f"virshmanager_{VIRSHMANAGER_PORT}_session"
-CSRF_COOKIE_NAME = f"virshmanager_{VIRSHMANAGER_PORT}_csrf"
+# Pages take the CSRF token from their own forms: no script has to read a cookie.
+CSRF_COOKIE_HTTPONLY = True
+# Two servers on one machine must not log each other's users out. Where it can be had, a sub-domain cannot set
+# these cookies for us (RFC 6265bis, 4.1.3.2).
+_cookies = f"{'__Host-' if TLS_IN_FRONT else ''}virshmanager_{VIRSHMANAGER_PORT}"
+SESSION_COOKIE_NAME = f"{_cookies}_session"
+CSRF_COOKIE_NAME = f"{_cookies}_csrf"
 if TLS_IN_FRONT:
     SECURE_PROXY_SSL_HEADER = ("HTTP_X_FORWARDED_PROTO", "https")
     SECURE_HSTS_SECONDS = 31536000
+    SECURE_SSL_REDIRECT = True
+    SECURE_SSL_HOST = urlsplit(VIRSHMANAGER_URL).netloc
+    # Who watches the server asks it on its own machine.
+    SECURE_REDIRECT_EXEMPT = ["^healthz$", "^readyz$", "^metrics$"]
+# Which other names HTTPS is promised for, and whether browsers should know it for ever, is for the owner of
+# the name to say: W005 (includeSubDomains) and W021 (preload) ask for both.
+SILENCED_SYSTEM_CHECKS = ["security.W005", "security.W021"]
 
 LOGGING = {
     "version": 1,

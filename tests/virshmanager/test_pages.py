@@ -122,7 +122,7 @@ def test_nothing_is_inline_and_hostile_words_are_escaped(browser: Client) -> Non
         assert answer.status_code == 200, path
         assert "alert('x')" not in page, path
         assert not INLINE.search(page), (path, INLINE.search(page))
-        assert answer["Content-Security-Policy"].startswith("default-src 'self'; img-src 'self' data:")
+        assert answer["Content-Security-Policy"].startswith("default-src 'none'; script-src 'self'; ")
 
 
 def test_hostile_words_are_shown_as_they_are(browser: Client) -> None:
