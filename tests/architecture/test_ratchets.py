@@ -16,7 +16,7 @@ from tests.domains.factories import facts, owned_host
 pytestmark = pytest.mark.django_db
 
 # The two of each request: the token with its user, and the expired tokens of that user.
-LOGIN = 2
+LOGIN = 1
 QUERIES = {
     "/api/ranges/": LOGIN + 5,
     "/api/crawls/": LOGIN + 2,

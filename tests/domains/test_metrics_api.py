@@ -195,4 +195,4 @@ def test_it_costs_a_fixed_number_of_queries(api: APIClient, row: Domain, clock: 
                 api.get(path, {"from": clock.now - 86400})
             counts.add(len(queries))
         # The two of the login, the object and, of history, minutes and hours.
-        assert counts == {5}
+        assert counts == {4}

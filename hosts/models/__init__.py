@@ -1,0 +1,27 @@
+"""What the manager knows of hypervisors, the keys by which they join, and the operations on them."""
+
+from .hosts import (
+    Host,
+    HostAddress,
+    HostCertificate,
+    HostQuerySet,
+    JoinKey,
+    JoinKeyQuerySet,
+    QuarantinedKey,
+    status_expression,
+)
+from .operations import Operation, OperationEvent, OperationQuerySet
+
+__all__ = [
+    "Host",
+    "HostAddress",
+    "HostCertificate",
+    "HostQuerySet",
+    "JoinKey",
+    "JoinKeyQuerySet",
+    "Operation",
+    "OperationEvent",
+    "OperationQuerySet",
+    "QuarantinedKey",
+    "status_expression",
+]
