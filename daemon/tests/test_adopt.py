@@ -291,13 +291,19 @@ def test_enrolling_ends_by_itself(host: Host, adopter: Adopter, monkeypatch: pyt
     assert state(host) == "unclaimed"
 
 
+def proven_by_code(world: World, authority: Authority, other: Authority) -> tuple[Host, Adopter]:
+    """A host with a join key of one server, where another server has just proven its adopt code."""
+    host = world.host(authority)
+    by_code = Adopter(host, other, new_code(host))
+    by_code.start()
+    by_code.prove()
+    return host, by_code
+
+
 def test_a_server_with_a_join_key_takes_over_from_one_with_a_code(
     world: World, authority: Authority, other_authority: Authority
 ) -> None:
-    host = world.host(authority)
-    by_code = Adopter(host, other_authority, new_code(host))
-    by_code.start()
-    by_code.prove()
+    host, by_code = proven_by_code(world, authority, other_authority)
     with host.session(authority.server()) as session:
         assert session.join(authority).status == 200
         assert told(by_code.finish(other_authority.host(host.key))) == (401, "server_not_proven")
@@ -309,10 +315,7 @@ def test_one_with_a_code_does_not_disturb_the_door_of_one_with_a_join_key(
     world: World, authority: Authority, other_authority: Authority
 ) -> None:
     """Else the CA that the code was proven for would be that of which TLS demands certificates."""
-    host = world.host(authority)
-    by_code = Adopter(host, other_authority, new_code(host))
-    by_code.start()
-    by_code.prove()
+    host, _ = proven_by_code(world, authority, other_authority)
     enrol(host, authority)
 
 

@@ -3,14 +3,14 @@
 import json
 import threading
 import uuid
-from collections.abc import Callable, Collection
+from collections.abc import Collection
 from dataclasses import dataclass
-from typing import Any, Final, Literal, TypeVar
+from typing import Any, Final, Literal
 
 from cryptography.hazmat.primitives.asymmetric import ec
 
 from ..choices import Trust
-from ..errors import BadPayload, GivenUp, ProtocolError
+from ..errors import GivenUp, ProtocolError
 from ..models import Host
 from ..payloads import (
     DomainDetails,
@@ -23,11 +23,11 @@ from ..payloads import (
     requested_key,
 )
 from ..untrusted import parse_json
+from .checking import checked
 from .line import Line
 from .listing import own_facts
 from .transport import Question, Timeouts
 
-Found = TypeVar("Found")
 MIB: Final = 2**20
 
 
@@ -58,10 +58,10 @@ class Agent:
         return own_facts(self.line.host_id, self._json("/v1/host", READ, MIB // 16))
 
     def domains(self) -> list[DomainFacts]:
-        return self._checked(domain_list, self._json("/v1/domains", LIST, 8 * MIB))
+        return checked(domain_list, self._json("/v1/domains", LIST, 8 * MIB))
 
     def domain(self, domain_id: uuid.UUID) -> DomainDetails:
-        details = self._checked(domain_details, self._json(f"/v1/domains/{domain_id}", READ, MIB))
+        details = checked(domain_details, self._json(f"/v1/domains/{domain_id}", READ, MIB))
         if details["uuid"] != domain_id:
             raise ProtocolError("another domain")
         return details
@@ -105,38 +105,30 @@ class Agent:
 
     def requested_key(self) -> ec.EllipticCurvePublicKey:
         """The key for which the host asks for a certificate; whether it is its own is not checked yet."""
-        return self._checked(requested_key, self._told(_post("/v1/pki/csr", {}, JOURNAL)))
+        return checked(requested_key, self._told(_post("/v1/pki/csr", {}, JOURNAL)))
 
     def put_certificate(self, pem: str) -> None:
         """Have the host show another certificate for its key from now on."""
         self._told(_post("/v1/pki/certificate", {"certificate": pem}, JOURNAL)._replace(method="PUT"))
 
     def _told(self, question: Question) -> object:
-        return self._checked(parse_json, self.line.ask(self.ip, self.port, question, insist=self.insist))
+        return checked(parse_json, self.line.ask(self.ip, self.port, question, insist=self.insist))
 
     def _operation(
         self, operation_id: uuid.UUID, verb: str, method: str, body: object, within: float
     ) -> OperationDocument:
         question = _post(f"/v1/operations/{operation_id}{verb}", body, JOURNAL.shortened(within))
-        answer = self.line.ask(self.ip, self.port, question._replace(method=method), insist=self.insist)
-        document = self._checked(operation_document, self._checked(parse_json, answer))
+        document = checked(operation_document, self._told(question._replace(method=method)))
         if document["id"] != operation_id:
             raise ProtocolError("another operation")
         return document
 
     def _json(self, path: str, timeouts: Timeouts, limit: int) -> object:
-        return self._checked(parse_json, self._get(path, "application/json", timeouts, limit))
+        return checked(parse_json, self._get(path, "application/json", timeouts, limit))
 
     def _get(self, path: str, media_type: str, timeouts: Timeouts, limit: int) -> bytes:
         question = Question(path, media_type, timeouts, limit)
         return self.line.ask(self.ip, self.port, question, insist=self.insist)
-
-    @staticmethod
-    def _checked(check: Callable[[Any], Found], value: object) -> Found:
-        try:
-            return check(value)
-        except BadPayload as error:
-            raise ProtocolError(str(error)) from None
 
 
 def _post(path: str, body: object, timeouts: Timeouts) -> Question:

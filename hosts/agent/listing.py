@@ -4,8 +4,9 @@ import uuid
 from dataclasses import dataclass
 from typing import Any
 
-from ..errors import BadPayload, ProtocolError
+from ..errors import ProtocolError
 from ..payloads import DomainFacts, HostFacts, domain_list, host_facts
+from .checking import checked
 from .transport import problem_answer
 
 SERVICE_UNAVAILABLE = 503
@@ -25,10 +26,7 @@ class Listing:
     def domains(self) -> list[DomainFacts]:
         if "problem" in self.data:
             raise problem_answer(SERVICE_UNAVAILABLE, self.data["problem"])
-        try:
-            return domain_list(self.data)
-        except BadPayload as error:
-            raise ProtocolError(str(error)) from None
+        return checked(domain_list, self.data)
 
 
 def own_facts(host_id: uuid.UUID, value: object) -> HostFacts:
@@ -36,10 +34,7 @@ def own_facts(host_id: uuid.UUID, value: object) -> HostFacts:
 
     Raises ProtocolError.
     """
-    try:
-        facts = host_facts(value)
-    except BadPayload as error:
-        raise ProtocolError(str(error)) from None
+    facts = checked(host_facts, value)
     if facts["uuid"] != host_id:
         raise ProtocolError("the inventory of another host")
     return facts

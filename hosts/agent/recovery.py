@@ -7,7 +7,6 @@ session of the Agent ever goes without verification.
 """
 
 import asyncio
-import hashlib
 import http.client
 import json
 from typing import Final
@@ -18,7 +17,6 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from .. import guards, strangers
 from ..errors import (
     AgentError,
-    BadPayload,
     OutsideRanges,
     ProtocolError,
     RejectedByHost,
@@ -31,6 +29,7 @@ from ..payloads import requested_key
 from ..strangers import Answer, CertificateDemanded, StrangerError
 from ..trust import ClientIdentity, keys
 from ..untrusted import parse_json
+from .checking import checked
 from .transport import refusal
 
 DEADLINE: Final = 10.0
@@ -49,10 +48,7 @@ class Recovery:
 
     def requested_key(self) -> ec.EllipticCurvePublicKey:
         """See `Agent.requested_key`."""
-        try:
-            return requested_key(self._ask("POST", "/v1/pki/csr", {}))
-        except BadPayload as error:
-            raise ProtocolError(str(error)) from None
+        return checked(requested_key, self._ask("POST", "/v1/pki/csr", {}))
 
     def put_certificate(self, pem: str) -> None:
         """See `Agent.put_certificate`."""
@@ -80,7 +76,7 @@ class Recovery:
     def _admit(self, der: bytes) -> None:
         """Demand the pinned key, and an authority of ours. Raises WrongIdentity."""
         try:
-            shown = hashlib.sha256(keys.spki(keys.certificate_key(der))).hexdigest()
+            shown = keys.fingerprint(keys.certificate_key(der))
         except ValueError:
             raise WrongIdentity from None
         if shown != self._pinned or not self._client.authority.issued(x509.load_der_x509_certificate(der)):
@@ -94,7 +90,4 @@ def _translated(error: StrangerError) -> AgentError:
 def _read(answer: Answer) -> object:
     if answer.status != http.client.OK:
         raise refusal(answer.status, answer.body)
-    try:
-        return parse_json(answer.body)
-    except BadPayload as error:
-        raise ProtocolError(str(error)) from None
+    return checked(parse_json, answer.body)

@@ -6,7 +6,6 @@ from .hosts import (
     HostCertificate,
     HostQuerySet,
     JoinKey,
-    JoinKeyQuerySet,
     QuarantinedKey,
     status_expression,
 )
@@ -18,7 +17,6 @@ __all__ = [
     "HostCertificate",
     "HostQuerySet",
     "JoinKey",
-    "JoinKeyQuerySet",
     "Operation",
     "OperationEvent",
     "OperationQuerySet",

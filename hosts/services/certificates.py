@@ -1,7 +1,5 @@
 """The certificates that were signed for hosts: each is a row, and the newest one is on its host."""
 
-import hashlib
-
 from cryptography import x509
 from cryptography.hazmat.primitives.serialization import Encoding
 
@@ -18,7 +16,7 @@ def record_certificate(host: Host, certificate: x509.Certificate) -> None:
         defaults={
             "host": host,
             "host_uuid": host.uuid,
-            "public_key_sha256": hashlib.sha256(keys.spki(key)).hexdigest(),
+            "public_key_sha256": keys.fingerprint(key),
             "expires_at": certificate.not_valid_after_utc,
         },
     )

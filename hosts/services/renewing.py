@@ -4,7 +4,6 @@ Who does not answer is not tried: its next good probe, or one that finds its cer
 it is there again.
 """
 
-import hashlib
 import logging
 import time
 from collections.abc import Iterator
@@ -74,7 +73,7 @@ def renew(host: Host) -> bool:
 
 def _renew_by(way: Way, host: Host) -> None:
     key = way.requested_key()
-    if hashlib.sha256(keys.spki(key)).hexdigest() != host.public_key_sha256:
+    if keys.fingerprint(key) != host.public_key_sha256:
         raise WrongIdentity
     certificate = trust.ca().sign_host(key)
     record_certificate(host, certificate)

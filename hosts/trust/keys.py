@@ -42,6 +42,11 @@ def spki(key: ec.EllipticCurvePublicKey) -> bytes:
     return key.public_bytes(serialization.Encoding.DER, serialization.PublicFormat.SubjectPublicKeyInfo)
 
 
+def fingerprint(key: ec.EllipticCurvePublicKey) -> str:
+    """Return the SHA-256 of a public key, hex: how a key is pinned, and shown to people."""
+    return hashlib.sha256(spki(key)).hexdigest()
+
+
 def certificate_key(der: bytes) -> ec.EllipticCurvePublicKey:
     """Return the public key of a certificate in DER.
 

@@ -9,6 +9,7 @@ from cryptography.hazmat.primitives import serialization
 
 from virshmanagerd import certificates, enrolment
 from virshmanagerd.certificates import CertificateError
+from virshmanagerd.handlers.enrol import text
 from virshmanagerd.web import Problem, Request, Response, json_response
 
 if TYPE_CHECKING:
@@ -28,9 +29,7 @@ def put_certificate(daemon: Daemon, request: Request) -> Response:
     Raises:
         Problem: ``bad_request``, ``bad_certificate``, ``not_owned``.
     """
-    pem = request.json().get("certificate")
-    if not isinstance(pem, str):
-        raise Problem("bad_request", 400, "certificate is missing, or is no text.")
+    pem = text(request.json(), "certificate")
     owner = daemon.ownership.owner
     try:
         if owner and daemon.renew(request.peer, _accept(daemon, owner, pem)):

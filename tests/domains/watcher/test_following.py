@@ -35,6 +35,15 @@ async def dropped(daemon: PlayedDaemon) -> str:
     return (await row_of(daemon)).reason
 
 
+async def asked_to_list(daemon: PlayedDaemon, times: int) -> None:
+    """Wait until the host was asked for its listing so often."""
+
+    async def was() -> bool:
+        return daemon.listings == times
+
+    await until(was)
+
+
 def event(**fields: Any) -> str:
     return json.dumps({"type": "domain.changed", "epoch": "e1", "seq": 1, **fields})
 
@@ -225,10 +234,7 @@ async def test_events_during_a_listing_are_written_after_it(play: Play, watcher:
     daemon.hold_listings.clear()
     await database_sync_to_async(daemon.host)()
 
-    async def listing() -> bool:
-        return daemon.listings == 1
-
-    await until(listing)
+    await asked_to_list(daemon, 1)
     daemon.change(first["uuid"], state="running")
     daemon.remove(second["uuid"])
     daemon.hold_listings.set()
@@ -276,10 +282,7 @@ async def test_more_events_than_are_kept_during_a_listing_are_written_without_it
     daemon.hold_listings.clear()
     await database_sync_to_async(daemon.host)()
 
-    async def listing() -> bool:
-        return daemon.listings == 1
-
-    await until(listing)
+    await asked_to_list(daemon, 1)
     for state in ("running", "paused") * 5:
         daemon.change(domain["uuid"], state=state)
     await becomes(domain, "paused")
@@ -295,10 +298,7 @@ async def test_a_listing_that_was_given_up_is_not_taken_for_the_next_one(
     daemon.hold_listings.clear()
     await database_sync_to_async(daemon.host)()
 
-    async def given_up() -> bool:
-        return daemon.listings == 2
-
-    await until(given_up)
+    await asked_to_list(daemon, 2)
     listed = json.dumps({"type": "listing", "id": 1, "host": told_host(daemon.id), "domains": []})
     daemon.domains[domain["uuid"]] |= {"state": "running"}
     daemon.say(listed)
