@@ -75,7 +75,7 @@ def test_join_json_is_in_one_answer_and_nowhere_else(browser: Client) -> None:
     join = json.loads(unescape(found.group(1)))
     assert set(join) == {"version", "key_id", "secret", "ca", "expires_at"}
     assert "no-store" in answer["Cache-Control"]
-    assert "/etc/virshmanagerd/join.json" in page
+    assert "/etc/virshmanager/join.json" in page
     assert join["secret"] not in text(browser, "/join-keys/")
 
 
