@@ -280,7 +280,8 @@ _cookies = f"{'__Host-' if TLS_IN_FRONT else ''}virshmanager_{VIRSHMANAGER_PORT}
 SESSION_COOKIE_NAME = f"{_cookies}_session"
 CSRF_COOKIE_NAME = f"{_cookies}_csrf"
 if TLS_IN_FRONT:
-    SECURE_PROXY_SSL_HEADER = ("HTTP_X_FORWARDED_PROTO", "https")
+    # That a request came by TLS is heard from uvicorn, which asks who says so (virshmanager/serve.py).
+    # SECURE_PROXY_SSL_HEADER would believe anybody.
     SECURE_HSTS_SECONDS = 31536000
     SECURE_SSL_REDIRECT = True
     SECURE_SSL_HOST = urlsplit(VIRSHMANAGER_URL).netloc

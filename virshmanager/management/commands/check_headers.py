@@ -17,9 +17,7 @@ def visit(path: str) -> Visit:
     name = settings.PUBLIC_HOST or "localhost"
     client = Client(raise_request_exception=False, SERVER_NAME=name)
     plain = client.get(path)
-    # Without a proxy that says so nothing makes a request of ours a secure one.
-    proxied = {"X-Forwarded-Proto": "https"} if settings.TLS_IN_FRONT else {}
-    page = client.get(path, secure=settings.TLS_IN_FRONT, headers=proxied, follow=True)
+    page = client.get(path, secure=settings.TLS_IN_FRONT, follow=True)
     return Visit(
         headers=page.headers,
         html=page.content.decode(errors="replace"),
