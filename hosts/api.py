@@ -19,6 +19,7 @@ from .filters import HostFilter, JoinKeyFilter, OperationFilter
 from .models import Host, HostQuerySet, JoinKey, Operation, OperationQuerySet
 from .serializers import (
     AdoptSerializer,
+    ApproveSerializer,
     CreatedJoinKeySerializer,
     HostSerializer,
     JoinKeySerializer,
@@ -26,6 +27,7 @@ from .serializers import (
     NewJoinKeySerializer,
     OperationDetailSerializer,
     OperationSerializer,
+    VerdictSerializer,
 )
 
 # One for all: to make its fields takes nine times as long as to show an operation by them.
@@ -123,6 +125,24 @@ class HostViewSet(
     def approve(self, request: Request, pk: str) -> Response:
         """Own a pending host, or one that was denied or retired."""
         return self._after(services.approve, actor=caller(request))
+
+    @extend_schema(
+        operation_id="hosts_approve_many", request=ApproveSerializer, responses=VerdictSerializer(many=True)
+    )
+    @action(
+        detail=False,
+        methods=["post"],
+        url_path="approve",
+        url_name="approve-many",
+        filterset_class=None,
+        pagination_class=None,
+    )
+    def approve_many(self, request: Request) -> Response:
+        """Approve many hosts. Each has a verdict of its own: one that is refused hinders no other."""
+        asked = ApproveSerializer(data=request.data)
+        asked.is_valid(raise_exception=True)
+        verdicts = services.approve_many(**asked.validated_data, actor=caller(request))
+        return Response(VerdictSerializer(verdicts, many=True).data)
 
     @extend_schema(request=None, responses=HostSerializer)
     @action(detail=True, methods=["post"])

@@ -17,6 +17,9 @@ JOIN_KEY_LIFE = timedelta(days=1)
 SHORTEST_JOIN_KEY_LIFE, LONGEST_JOIN_KEY_LIFE = timedelta(seconds=1), timedelta(days=366)
 MAX_USES = 1_000_000
 
+# How many hosts are approved at once.
+MOST_APPROVED = 500
+
 
 class Trust(TextChoices):
     """How far a found daemon has come on its way to an owned host."""

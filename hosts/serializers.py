@@ -13,6 +13,7 @@ from .choices import (
     LONGEST_LABEL,
     MAX_PORT,
     MAX_USES,
+    MOST_APPROVED,
     Approval,
     Status,
     TargetType,
@@ -99,6 +100,25 @@ class AdoptSerializer(serializers.Serializer[Host]):
     """What a person read on the host. Case, spaces and hyphens do not matter."""
 
     code = serializers.CharField(max_length=50, write_only=True)
+
+
+class ApproveSerializer(serializers.Serializer[Host]):
+    """Which hosts are let in, by the server's own ids."""
+
+    ids = serializers.ListField(
+        child=serializers.IntegerField(min_value=1, max_value=2**63 - 1),
+        min_length=1,
+        max_length=MOST_APPROVED,
+    )
+
+
+class VerdictSerializer(serializers.Serializer[Any]):
+    """What became of one of them. `problem` is the stable word for `reason`; empty: it was approved."""
+
+    id = serializers.IntegerField()
+    name = serializers.CharField()
+    problem = serializers.CharField(allow_blank=True)
+    reason = serializers.CharField(allow_blank=True)
 
 
 class JoinKeySerializer(serializers.ModelSerializer[JoinKey]):

@@ -5,6 +5,7 @@ from . import pages
 urlpatterns = [
     path("hosts/", pages.hosts, name="hosts"),
     path("hosts/add/", pages.add_host, name="add-host"),
+    path("hosts/approve/", pages.approve_hosts, name="approve-hosts"),
     path("hosts/<int:pk>/", pages.host, name="host"),
     path("hosts/<int:pk>/row/", pages.row, name="host-row"),
     path("hosts/<int:pk>/probe/", pages.probe, name="probe-host"),

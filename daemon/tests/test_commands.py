@@ -47,6 +47,7 @@ def test_status_of_an_unclaimed_host(world: World, authority: Authority) -> None
     host = world.host()
     config = host.daemon.config
     assert host.daemon.identity.id in status(config)
+    assert f"key:        {host.daemon.identity.spki_sha256.hex(':').upper()}" in status(config)
     assert "unclaimed" in status(config)
     assert "join key:   none" in status(config)
     config.join_file.write_text("{")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 from typing import TYPE_CHECKING
 
@@ -37,6 +38,7 @@ def status(config: Config) -> Iterator[str]:
     except (OSError, ValueError, CertificateError) as error:
         raise CommandError(f"{config.state_dir} cannot be read: {error}") from None
     yield f"id:         {certificates.host_id(key.public_key())}"
+    yield f"key:        {_fingerprint(key.public_key())}"
     yield from _ownership(config)
     if record.get("notice"):
         yield f"notice:     {record['notice']}"
@@ -44,6 +46,11 @@ def status(config: Config) -> Iterator[str]:
 
 def _host_key(config: Config) -> ec.EllipticCurvePrivateKey:
     return certificates.key_from_pem((config.state_dir / identity.KEY).read_bytes())
+
+
+def _fingerprint(key: ec.EllipticCurvePublicKey) -> str:
+    """The SHA-256 of the public key as the pages of the server show it, to be compared by eye."""
+    return hashlib.sha256(certificates.spki(key)).digest().hex(":").upper()
 
 
 def _not_started(config: Config) -> str:

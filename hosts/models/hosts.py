@@ -52,6 +52,10 @@ class HostQuerySet(QuerySet["Host"]):
     def owned(self) -> Self:
         return self.filter(trust=Trust.OWNED)
 
+    def waiting(self) -> Self:
+        """Those that proved themselves, and wait for a person."""
+        return self.filter(trust=Trust.PENDING, approved_at=None)
+
 
 class Host(models.Model):
     """A daemon with an identity. `uuid` is derived from its key: the identity is never an address.

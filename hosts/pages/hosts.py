@@ -36,6 +36,7 @@ def hosts(request: PageRequest) -> HttpResponse:
         "list": found,
         "ordering": found.ordering,
         "hosts": rows,
+        "waiting": Host.objects.waiting().count(),
         "counts": siblings.domain_counts([host.pk for host in rows]),
         "statuses": [(value, label) for value, label in Status.choices if value != Status.UNKNOWN],
         "trusts": [(value, label) for value, label in Trust.choices if value != Trust.OWNED],

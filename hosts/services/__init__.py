@@ -2,6 +2,7 @@
 
 from .adding import add_by_hand
 from .adopting import adopt
+from .approving import Verdict, approve_many
 from .decisions import approve, deny, forget, retire, wake
 from .join_keys import create_join_key, revoke_join_key
 from .meeting import Meeting, meet
@@ -44,11 +45,13 @@ __all__ = [
     "ProbeOutcome",
     "RefreshOutcome",
     "Target",
+    "Verdict",
     "accept",
     "accept_bulk",
     "add_by_hand",
     "adopt",
     "approve",
+    "approve_many",
     "cancel",
     "carry",
     "carry_host",

@@ -97,6 +97,7 @@ def paths() -> list[str]:
             f"/hosts/{host.pk}/row/",
             f"/hosts/{host.pk}/retire/",
             "/hosts/add/",
+            "/hosts/approve/",
         ),
         *(
             "/domains/",
@@ -207,6 +208,7 @@ def test_what_a_host_told_before_it_fell_silent_is_shown_as_unknown_with_its_age
         ("/discovery/", "No network is watched yet"),
         ("/hosts/", "No host has been found yet"),
         ("/domains/", "No domain is known yet"),
+        ("/hosts/approve/", "No host waits for approval"),
         ("/join-keys/", "No join key yet"),
         ("/account/tokens/", "No token yet"),
         ("/domains/?search=nothing", "No domain matches"),
