@@ -14,7 +14,7 @@ import threading
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from virshmanagerd import adoptcode, certificates, files, identity, tls
+from virshmanagerd import adoptcode, certificates, files, identity, journal, tls
 from virshmanagerd.adoptcode import AdoptCode, CodeFile
 from virshmanagerd.adoption import Adoption, Starts
 from virshmanagerd.attempts import Attempts
@@ -215,6 +215,30 @@ class Daemon:
             logger.info("the certificate of this host was renewed")
             return True
 
+    def forget_owner(self, peer: Peer) -> bool:
+        """Belong to nobody, as the owner wants, and end all connections but the answer to ``peer``.
+
+        The key stays, so that who is met again is known. False when the peer is not the owner any more.
+
+        Raises:
+            OSError: when the owner's file cannot be removed; then nothing has changed.
+        """
+        with self._lock:
+            if not self.is_owner(peer):
+                return False
+            self.ownership.forget()
+            self._begin_journal()
+            self._refresh(changed_by=peer.connection)
+            logger.info("the owner has given this host up: it is unclaimed")
+            return True
+
+    def _begin_journal(self) -> None:
+        """Who owns the host next need not know what was done before."""
+        self.operations.stop()
+        journal.remove(self.config.state_dir)
+        self.operations = self._new_operations()
+        self.outbox.forget()
+
     def poll(self) -> None:
         """Notice what time and other processes changed: a key expired or put here, a reset.
 
@@ -231,9 +255,7 @@ class Daemon:
                 known = self.identity.id
                 self._load()
                 if self.identity.id != known:  # a reset: the journal is another one, too
-                    self.operations.stop()
-                    self.operations = self._new_operations()
-                    self.outbox.forget()
+                    self._begin_journal()
             else:
                 self._refresh(changed_by=0)
         finally:

@@ -111,6 +111,15 @@ class Ownership:
         until = self._clock() + ENROLLING_FOR
         self._enrolment = Enrolment(adoption.context.server_id, ca, until, adoption=adoption)
 
+    def forget(self) -> None:
+        """Remove the owner.
+
+        Raises:
+            OSError: when that cannot be; then nothing has changed.
+        """
+        files.remove(self._path)
+        self.load()
+
     def finish(self, owner: Owner) -> None:
         """Store the owner.
 
