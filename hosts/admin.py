@@ -98,7 +98,7 @@ class HostAddressAdmin(ReadOnlyAdmin):
 
 @admin.register(HostCertificate)
 class HostCertificateAdmin(ReadOnlyAdmin):
-    list_display = ["serial", "host", "host_uuid", "issued_at", "expires_at"]
+    list_display = ["serial", "host", "host_uuid", "issued_at", "expires_at", "denied_at"]
     list_select_related = ["host"]
     search_fields = ["serial", "host_uuid", "host__hostname", "public_key_sha256"]
     date_hierarchy = "issued_at"

@@ -79,6 +79,16 @@ SENTENCES: Final[dict[str, str | Promise]] = {
     "enrolling": _("It is being enrolled right now."),
     "ownership_lost": _("It was reset on the host, and has no owner any more. It needs a new join.json."),
     "retired": _("It was retired here. It comes back only when a person approves it."),
+    "retired_told": _(
+        "It was retired here, and has forgotten this server. It comes back only when a person approves it."
+    ),
+    "retired_untold": _(
+        "It was retired here, but could not be told: %(detail)s That is tried for an hour. Later, only "
+        "“virshmanagerd reset” on the host frees it."
+    ),
+    "certificate_denied": _(
+        "It shows a certificate from before it was retired. Run “virshmanagerd reset” on it, then adopt it."
+    ),
     "denied": _("It was denied here. It is not spoken to until a person approves it."),
     "quarantined": _("Its key is quarantined: it tried what it could not prove."),
     # Owned hosts.

@@ -7,6 +7,7 @@ from .models import Host
 
 # The next run goes on, before the beat after the next one.
 RENEWING_SECONDS = 50
+FAREWELL_SECONDS = 50
 
 
 @shared_task
@@ -34,6 +35,20 @@ def renew_certificates() -> None:
     """Renew this server's own certificate and those of its hosts. (Every minute, by beat.)"""
     trust.server_identity()
     services.renew_due(RENEWING_SECONDS)
+
+
+@shared_task
+def say_farewell(host_id: int) -> None:
+    """Have a host that was just retired forget this server."""
+    host = Host.objects.filter(pk=host_id).first()
+    if host is not None:
+        services.say_farewell(host)
+
+
+@shared_task
+def repeat_farewells() -> None:
+    """Ask the retired hosts again that did not hear it. (Every minute, by beat.)"""
+    services.repeat_farewells(FAREWELL_SECONDS)
 
 
 @shared_task

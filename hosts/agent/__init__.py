@@ -6,8 +6,8 @@ are down. Sessions and breakers belong to a process. All errors are of the tree 
 whether to try again.
 """
 
-from .calls import MOST_ACKNOWLEDGED, Agent, agent_of, hang_up
+from .calls import MOST_ACKNOWLEDGED, Agent, agent_of, forget_owner, hang_up
 from .listing import Listing
 from .recovery import Recovery
 
-__all__ = ["MOST_ACKNOWLEDGED", "Agent", "Listing", "Recovery", "agent_of", "hang_up"]
+__all__ = ["MOST_ACKNOWLEDGED", "Agent", "Listing", "Recovery", "agent_of", "forget_owner", "hang_up"]

@@ -111,6 +111,10 @@ class Agent:
         """Have the host show another certificate for its key from now on."""
         self._told(_post("/v1/pki/certificate", {"certificate": pem}, JOURNAL)._replace(method="PUT"))
 
+    def forget_owner(self) -> None:
+        """Have the host belong to nobody; it ends all connections after its answer."""
+        self._told(_post("/v1/owner/forget", {}, JOURNAL))
+
     def _told(self, question: Question) -> object:
         return checked(parse_json, self.line.ask(self.ip, self.port, question, insist=self.insist))
 
@@ -154,6 +158,19 @@ def agent_of(host: Host, *, at: tuple[str, int] | None = None, insist: bool = Fa
         line = _lines.setdefault(host.uuid, Line(host.uuid))
     ip, port = at or (host.address, host.port)
     return Agent(line, ip, port, insist)
+
+
+def forget_owner(host: Host) -> None:
+    """Have a retired host forget this server, on a line of its own: `agent_of` speaks to no such host.
+
+    Raises:
+        AgentError: when it did not say that it has.
+    """
+    line = Line(host.uuid)
+    try:
+        Agent(line, host.address, host.port, insist=True).forget_owner()
+    finally:
+        line.close()
 
 
 def hang_up(host: Host) -> None:

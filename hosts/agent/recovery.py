@@ -24,7 +24,7 @@ from ..errors import (
     Unreachable,
     WrongIdentity,
 )
-from ..models import Host
+from ..models import Host, HostCertificate, serial_of
 from ..payloads import requested_key
 from ..strangers import Answer, CertificateDemanded, StrangerError
 from ..trust import ClientIdentity, keys
@@ -44,6 +44,8 @@ class Recovery:
         self._ip, self._port = host.address, host.port
         self._pinned = host.public_key_sha256
         self._client = client
+        denied = HostCertificate.objects.filter(host_uuid=host.uuid, denied_at__isnull=False)
+        self._denied = frozenset(denied.values_list("serial", flat=True))
         self._context = client.introducing_context()
 
     def requested_key(self) -> ec.EllipticCurvePublicKey:
@@ -74,12 +76,15 @@ class Recovery:
             )
 
     def _admit(self, der: bytes) -> None:
-        """Demand the pinned key, and an authority of ours. Raises WrongIdentity."""
+        """Demand the pinned key, in a certificate of ours that was not denied. Raises WrongIdentity."""
         try:
             shown = keys.fingerprint(keys.certificate_key(der))
         except ValueError:
             raise WrongIdentity from None
-        if shown != self._pinned or not self._client.authority.issued(x509.load_der_x509_certificate(der)):
+        certificate = x509.load_der_x509_certificate(der)
+        if shown != self._pinned or not self._client.authority.issued(certificate):
+            raise WrongIdentity
+        if serial_of(certificate) in self._denied:
             raise WrongIdentity
 
 

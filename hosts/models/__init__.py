@@ -7,6 +7,7 @@ from .hosts import (
     HostQuerySet,
     JoinKey,
     QuarantinedKey,
+    serial_of,
     status_expression,
 )
 from .operations import Operation, OperationEvent, OperationQuerySet
@@ -21,5 +22,6 @@ __all__ = [
     "OperationEvent",
     "OperationQuerySet",
     "QuarantinedKey",
+    "serial_of",
     "status_expression",
 ]

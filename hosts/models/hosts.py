@@ -4,6 +4,7 @@ import uuid
 from datetime import datetime
 from typing import Self
 
+from cryptography import x509
 from django.db import models
 from django.db.models import Case, F, Q, QuerySet, Value, When
 from django.utils import timezone
@@ -84,6 +85,8 @@ class Host(models.Model):
     owned_at = models.DateTimeField(null=True, blank=True)
     # When its certificate was last tried to be renewed: who tries next waits a while.
     renewal_tried_at = models.DateTimeField(null=True, blank=True, editable=False)
+    # Until when it is asked again to forget this server, after it was retired; empty: it did, or need not.
+    farewell_until = models.DateTimeField(null=True, blank=True, editable=False)
     # Only one process enrols a host at a time; one that died holds it up until then.
     enrolling_until = models.DateTimeField(null=True, blank=True, editable=False)
 
@@ -150,8 +153,21 @@ class HostAddress(models.Model):
         return f"{self.ip} port {self.port}"
 
 
+class HostCertificateQuerySet(QuerySet["HostCertificate"]):
+    def denies(self, certificate: x509.Certificate) -> bool:
+        return self.filter(serial=serial_of(certificate), denied_at__isnull=False).exists()
+
+
+def serial_of(certificate: x509.Certificate) -> str:
+    """A certificate's serial number as it is stored and shown: hex."""
+    return f"{certificate.serial_number:x}"
+
+
 class HostCertificate(models.Model):
-    """A certificate that was signed for a host: one row each, kept also when the host is forgotten."""
+    """A certificate that was signed for a host: one row each, kept also when the host is forgotten.
+
+    `denied_at` is when its host was retired: whoever shows it from then on is not taken for a host of ours.
+    """
 
     host = models.ForeignKey(Host, models.SET_NULL, null=True, blank=True, related_name="certificates")
     host_uuid = models.UUIDField(db_index=True)
@@ -159,6 +175,9 @@ class HostCertificate(models.Model):
     public_key_sha256 = models.CharField(max_length=64)
     issued_at = models.DateTimeField(default=timezone.now)
     expires_at = models.DateTimeField()
+    denied_at = models.DateTimeField(null=True, blank=True)
+
+    objects = HostCertificateQuerySet.as_manager()
 
     class Meta:
         ordering = ["-issued_at", "-id"]

@@ -116,7 +116,11 @@ def deny(request: PageRequest, pk: int) -> HttpResponse:
 @require_http_methods(["GET", "HEAD", "POST"])
 def retire(request: PageRequest, pk: int) -> HttpResponse:
     return _decide(
-        request, pk, "retire", services.retire, _("%(host)s was retired. It is never dialled again.")
+        request,
+        pk,
+        "retire",
+        services.retire,
+        _("%(host)s was retired. This page shows whether it has heard of it."),
     )
 
 

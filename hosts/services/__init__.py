@@ -4,6 +4,7 @@ from .adding import add_by_hand
 from .adopting import adopt
 from .approving import Verdict, approve_many
 from .decisions import approve, deny, forget, retire, wake
+from .farewells import repeat_farewells, say_farewell
 from .join_keys import create_join_key, revoke_join_key
 from .meeting import Meeting, meet
 from .operations import (
@@ -73,9 +74,11 @@ __all__ = [
     "refresh",
     "renew",
     "renew_due",
+    "repeat_farewells",
     "replayed",
     "retire",
     "revoke_join_key",
+    "say_farewell",
     "settle",
     "settle_report",
     "still_followed",

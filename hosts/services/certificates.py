@@ -2,17 +2,17 @@
 
 from cryptography import x509
 from cryptography.hazmat.primitives.serialization import Encoding
+from django.utils import timezone
 
-from ..models import Host, HostCertificate
+from ..models import Host, HostCertificate, serial_of
 from ..trust import keys
 
 
 def record_certificate(host: Host, certificate: x509.Certificate) -> None:
     """Keep what was signed for a host, before it is used."""
-    serial = f"{certificate.serial_number:x}"
     key = keys.certificate_key(certificate.public_bytes(Encoding.DER))
     HostCertificate.objects.get_or_create(
-        serial=serial,
+        serial=serial_of(certificate),
         defaults={
             "host": host,
             "host_uuid": host.uuid,
@@ -24,6 +24,11 @@ def record_certificate(host: Host, certificate: x509.Certificate) -> None:
 
 def note_in_use(host: Host, certificate: x509.Certificate) -> None:
     """The host shows this certificate now. Pages show it with the next news of the host."""
-    host.certificate_serial = f"{certificate.serial_number:x}"
+    host.certificate_serial = serial_of(certificate)
     host.certificate_expires_at = certificate.not_valid_after_utc
     host.save(update_fields=["certificate_serial", "certificate_expires_at"])
+
+
+def deny_certificates(host: Host) -> None:
+    """What was signed for the host until now makes nobody a host of ours any more."""
+    HostCertificate.objects.filter(host_uuid=host.uuid, denied_at=None).update(denied_at=timezone.now())

@@ -13,6 +13,8 @@ from ..agent import hang_up
 from ..choices import Trust
 from ..errors import NotPossible, sentence
 from ..models import Host
+from .certificates import deny_certificates
+from .farewells import FAREWELL_FOR
 from .records import announce
 
 logger = logging.getLogger(__name__)
@@ -53,12 +55,18 @@ def deny(host: Host, *, actor: User | None = None) -> None:  # noqa: ARG001 -- f
 
 
 def retire(host: Host, *, actor: User | None = None) -> None:  # noqa: ARG001 -- for the audit log
-    """Give an owned host up: it is never dialled again, and its certificate is worth nothing here.
+    """Give an owned host up: its certificates are worth nothing here, and a worker has it forget this server.
+
+    Whether it can be reached or not; which of the two it was is on the host then (see `farewells`).
 
     Raises:
         NotPossible: when it is not owned.
     """
-    _decide(host, {Trust.OWNED}, "not_owned", trust=Trust.RETIRED, **_because("retired"))
+    values = {"farewell_until": timezone.now() + FAREWELL_FOR, **_because("retired")}
+    with transaction.atomic():
+        _decide(host, {Trust.OWNED}, "not_owned", trust=Trust.RETIRED, **values)
+        deny_certificates(host)
+    transaction.on_commit(partial(_send, "say_farewell", host.pk))
 
 
 def forget(host: Host, *, actor: User | None = None) -> None:  # noqa: ARG001 -- for the audit log
@@ -76,14 +84,14 @@ def forget(host: Host, *, actor: User | None = None) -> None:  # noqa: ARG001 --
 
 def wake(host: Host) -> None:
     """Let a worker look at the host as soon as the running transaction is committed."""
-    transaction.on_commit(partial(_send_probe, host.pk))
+    transaction.on_commit(partial(_send, "probe_host", host.pk))
 
 
-def _send_probe(host_id: int) -> None:
+def _send(task: str, host_id: int) -> None:
     try:
-        current_app.send_task("hosts.tasks.probe_host", args=[host_id], retry=False)
+        current_app.send_task(f"hosts.tasks.{task}", args=[host_id], retry=False)
     except OperationalError as error:
-        # Redis may wake, never remember: the next probe finds what is to be done in the database.
+        # Redis may wake, never remember: the next run of beat finds what is to be done in the database.
         logger.warning("No worker was told to look at host %s: %s", host_id, error)
 
 

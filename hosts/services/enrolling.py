@@ -12,7 +12,7 @@ from ..choices import Approval, Trust
 from ..enrolment import Enrolment
 from ..errors import AgentError, EnrolmentError
 from ..identify import Identity
-from ..models import Host, JoinKey
+from ..models import Host, HostCertificate, JoinKey
 from . import join_keys
 from .certificates import note_in_use, record_certificate
 from .quarantine import quarantine
@@ -47,12 +47,17 @@ def enrol(host: Host, ip: str, port: int, identity: Identity) -> str:
 def resume(host: Host, identity: Identity) -> str:
     """Own a daemon that already shows a certificate of ours: the last step of its enrolment was missed.
 
-    A host that nobody here remembers waits for a person: its row may have been forgotten on purpose.
+    A host that nobody here remembers waits for a person: its row may have been forgotten on purpose. What it
+    showed before it was retired lets it in no more, whoever approves it.
     """
+    certificate = x509.load_der_x509_certificate(identity.certificate_der)
+    if HostCertificate.objects.denies(certificate):
+        _hold(host, "certificate_denied")
+        return "certificate_denied"
     if host.join_key_id is None and host.approved_at is None:
         _hold(host, "approval_needed")
         return Trust.PENDING
-    take_certificate(host, x509.load_der_x509_certificate(identity.certificate_der))
+    take_certificate(host, certificate)
     return own(host)
 
 

@@ -54,7 +54,6 @@ def _host_of(ip: str, port: int, identity: Identity) -> Host:
 
 def _meet(host: Host, ip: str, port: int, identity: Identity) -> str:
     if host.trust in {Trust.DENIED, Trust.RETIRED}:
-        set_problem(host, host.trust)
         return host.trust
     if host.problem == "duplicate_identity":
         return host.problem

@@ -214,12 +214,22 @@ def test_a_retired_host_stays_away(run: Run, machine: Machine, join: dict[str, A
     assert meet(running).outcome == "owned"
 
 
-def test_a_host_that_was_forgotten_waits_for_a_person(run: Run, machine: Machine) -> None:
+def test_a_host_that_was_retired_and_forgotten_is_not_let_in_by_what_it_shows(
+    run: Run, machine: Machine
+) -> None:
     running = run(machine)
     meet(running)
     host = Host.objects.get()
     services.retire(host)
     services.forget(host)
+    met = meet(running)
+    assert (met.outcome, met.reason) == ("certificate_denied", sentence("certificate_denied"))
+
+
+def test_a_host_whose_row_is_gone_waits_for_a_person(run: Run, machine: Machine) -> None:
+    running = run(machine)
+    meet(running)
+    Host.objects.all().delete()
     met = meet(running)
     assert (met.outcome, met.reason) == ("pending", sentence("approval_needed"))
     assert met.host is not None

@@ -9,6 +9,7 @@ import pytest
 
 from tests.lab.hypervisor import DAEMON_PORT, Hypervisor
 from tests.lab.laboratory import BLOCK, Lab
+from tests.lab.machine import wait_for
 from tests.lab.server import Server
 from tests.networks import watched
 
@@ -155,6 +156,7 @@ class TestRetired:
         host = server.host("pensioner")
         path = f"hosts/{host['id']}"
         assert server.ask("POST", f"{path}/retire/")["trust"] == "retired"
+        wait_for(lambda: server.host("pensioner")["problem"] == "retired_told", "the farewell")
         with watched(site.server) as frames:
             server.crawl(BLOCK, "probe")
             server.ask("POST", f"hosts/{server.host('hv1')['id']}/probe/")
@@ -165,5 +167,6 @@ class TestRetired:
         by_hand = {"address": "10.78.9.30", "port": DAEMON_PORT}
         assert server.ask("POST", "hosts/", by_hand)["trust"] == "retired"
         server.ask("POST", f"{path}/approve/")
-        server.crawl(BLOCK, "probe")
+        pensioner.invite(server.join_key())
+        server.crawl(BLOCK)
         assert server.ask("GET", f"{path}/")["trust"] == "owned"
