@@ -51,13 +51,15 @@ class Authority:
     secret: bytes = b"s" * 32
     key_id: str = field(default_factory=lambda: str(uuid.uuid4()))
     key: ec.EllipticCurvePrivateKey = field(default_factory=certificates.new_key)
+    called: str = "Test CA"
 
     def __post_init__(self) -> None:
         now = certificates.now()
+        subject = name(self.called)
         self.certificate = (
             x509.CertificateBuilder()
-            .subject_name(name("Test CA"))
-            .issuer_name(name("Test CA"))
+            .subject_name(subject)
+            .issuer_name(subject)
             .public_key(self.key.public_key())
             .serial_number(x509.random_serial_number())
             .not_valid_before(now - 100 * HOUR)

@@ -20,8 +20,8 @@ from virshmanagerd import certificates
 from virshmanagerd.certificates import CertificateError, PeerCertificate
 
 
-def peer(certificate: x509.Certificate) -> PeerCertificate:
-    return PeerCertificate.from_der(certificate.public_bytes(Encoding.DER))
+def peer(certificate: x509.Certificate, authority: Authority) -> PeerCertificate:
+    return PeerCertificate.from_der(certificate.public_bytes(Encoding.DER), [authority.certificate])
 
 
 def test_the_id_of_a_known_key() -> None:
@@ -52,13 +52,15 @@ def test_a_key_survives_its_pem() -> None:
 @given(st.binary(max_size=300))
 def test_any_bytes_are_no_certificate(data: bytes) -> None:
     with pytest.raises(CertificateError):
-        PeerCertificate.from_der(data)
+        PeerCertificate.from_der(data, [])
 
 
 @given(st.text(max_size=300))
 def test_any_text_is_no_certificate(text: str) -> None:
     with pytest.raises(CertificateError):
         certificates.certificate_from_pem(text)
+    with pytest.raises(CertificateError):
+        certificates.authorities_from_pem(text)
 
 
 @given(where=st.integers(0, 10_000), wrong=st.integers(1, 255))
@@ -68,13 +70,13 @@ def test_a_damaged_certificate_is_refused_in_words(authority: Authority, where: 
     der[where % len(der)] ^= wrong
     with contextlib.suppress(CertificateError), warnings.catch_warnings():
         warnings.simplefilter("ignore")  # the library says in advance what it will refuse one day
-        PeerCertificate.from_der(bytes(der))
+        PeerCertificate.from_der(bytes(der), [authority.certificate])
         pem = ssl.DER_cert_to_PEM_cert(bytes(der))
         certificates.public_key(certificates.certificate_from_pem(pem))
 
 
 def test_a_server_is_a_server_while_its_certificate_is_valid(authority: Authority) -> None:
-    found = peer(authority.server().certificate)
+    found = peer(authority.server().certificate, authority)
     now = certificates.now()
     assert found.server(now) == authority.server_id
     assert found.server(now - 2 * HOUR) is None
@@ -86,12 +88,12 @@ def test_two_servers_in_one_certificate_are_none(authority: Authority) -> None:
         x509.UniformResourceIdentifier(certificates.SERVER_URI + name) for name in ("one", "two")
     ]
     key = certificates.new_key().public_key()
-    found = peer(authority.sign(key, names, [ExtendedKeyUsageOID.CLIENT_AUTH]))
+    found = peer(authority.sign(key, names, [ExtendedKeyUsageOID.CLIENT_AUTH]), authority)
     assert found.server(certificates.now()) is None
 
 
 def test_a_host_is_no_server(authority: Authority) -> None:
-    found = peer(authority.host(certificates.new_key().public_key()))
+    found = peer(authority.host(certificates.new_key().public_key()), authority)
     assert found.server(certificates.now()) is None
 
 

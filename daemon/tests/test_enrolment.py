@@ -79,7 +79,7 @@ def identity() -> Identity:
 
 def refusal(certificate: x509.Certificate, ca: x509.Certificate, identity: Identity) -> str:
     with pytest.raises(CertificateError) as error:
-        enrolment.check_host_certificate(certificate, ca, identity, certificates.now())
+        enrolment.check_host_certificate(certificate, [ca], identity, certificates.now())
     return str(error.value)
 
 
@@ -131,4 +131,4 @@ def test_other_usages_are_refused(
 
 def test_it_works(authority: Authority, identity: Identity) -> None:
     certificate = authority.host(identity.key.public_key())
-    enrolment.check_host_certificate(certificate, authority.certificate, identity, certificates.now())
+    enrolment.check_host_certificate(certificate, [authority.certificate], identity, certificates.now())

@@ -9,13 +9,16 @@ import datetime as dt
 import hashlib
 import uuid
 from dataclasses import dataclass
-from typing import TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
 from cryptography import x509
-from cryptography.exceptions import UnsupportedAlgorithm
+from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
 
 HOST_URI = "urn:virshmanager:host:"
 SERVER_URI = "urn:virshmanager:server:"
@@ -95,6 +98,31 @@ def certificate_from_pem(text: str) -> x509.Certificate:
         return x509.load_pem_x509_certificate(text.encode())
     except UNREADABLE:
         raise CertificateError("this is no certificate in PEM") from None
+
+
+def authorities_from_pem(text: str) -> tuple[x509.Certificate, ...]:
+    """Read the certificates of one authority or more, one after the other.
+
+    Raises:
+        CertificateError: when ``text`` holds none, or anything that is none.
+    """
+    try:
+        return tuple(x509.load_pem_x509_certificates(text.encode()))
+    except UNREADABLE:
+        raise CertificateError("these are no certificates in PEM") from None
+
+
+def issuer_of(
+    certificate: x509.Certificate, authorities: Iterable[x509.Certificate]
+) -> x509.Certificate | None:
+    """Return the authority that signed ``certificate`` itself, or None."""
+    for authority in authorities:
+        try:
+            certificate.verify_directly_issued_by(authority)
+        except (*UNREADABLE, TypeError, InvalidSignature):
+            continue
+        return authority
+    return None
 
 
 def certificate_to_pem(certificate: x509.Certificate) -> str:
@@ -192,17 +220,21 @@ def _extension(certificate: x509.Certificate, kind: type[Extension]) -> Extensio
 
 @dataclass(frozen=True)
 class PeerCertificate:
-    """What counts of a client's certificate. That it chains to the CA is TLS's verdict."""
+    """What counts of a client's certificate. That it chains to an authority is TLS's verdict.
+
+    ``authority`` is the fingerprint of the one that signed it; of several, one may leave before the others.
+    """
 
     fingerprint: bytes
+    authority: bytes
     server_id: str | None
     only_client: bool
     not_before: dt.datetime
     not_after: dt.datetime
 
     @classmethod
-    def from_der(cls, der: bytes) -> PeerCertificate:
-        """Read a client certificate.
+    def from_der(cls, der: bytes, authorities: Iterable[x509.Certificate]) -> PeerCertificate:
+        """Read a client certificate that TLS has verified against these authorities.
 
         Raises:
             CertificateError: when it cannot be read.
@@ -211,10 +243,15 @@ class PeerCertificate:
             certificate = x509.load_der_x509_certificate(der)
         except UNREADABLE:
             raise CertificateError("this is no certificate") from None
+        names, purposes = alternative_names(certificate), usages(certificate)
+        authority = issuer_of(certificate, authorities)
+        if authority is None:
+            raise CertificateError("it is not signed by an authority itself")
         return cls(
             fingerprint=fingerprint(certificate),
-            server_id=_server_id(alternative_names(certificate)),
-            only_client=usages(certificate) == [ExtendedKeyUsageOID.CLIENT_AUTH],
+            authority=fingerprint(authority),
+            server_id=_server_id(names),
+            only_client=purposes == [ExtendedKeyUsageOID.CLIENT_AUTH],
             not_before=certificate.not_valid_before_utc,
             not_after=certificate.not_valid_after_utc,
         )

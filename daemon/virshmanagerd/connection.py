@@ -70,6 +70,7 @@ class Connection:
             OSError: when the client has gone already.
         """
         self._channel = Channel(sock, trust.context)
+        self._authorities = trust.authorities
         self._keeper = keeper
         self._exchange = Exchange()
         self._outgoing = memoryview(b"")
@@ -119,7 +120,7 @@ class Connection:
 
     def _introduce(self, der: bytes) -> None:
         try:
-            certificate = PeerCertificate.from_der(der)
+            certificate = PeerCertificate.from_der(der, self._authorities)
         except CertificateError as error:
             raise OSError(str(error)) from None
         self.peer = Peer(self.peer.address, certificate, self.peer.generation, self.peer.connection)

@@ -12,12 +12,14 @@ import logging
 import ssl
 import threading
 from dataclasses import dataclass
+from functools import cached_property
 from typing import TYPE_CHECKING
 
 from virshmanagerd import adoptcode, certificates, files, identity, journal, tls
 from virshmanagerd.adoptcode import AdoptCode, CodeFile
 from virshmanagerd.adoption import Adoption, Starts
 from virshmanagerd.attempts import Attempts
+from virshmanagerd.certificates import CertificateError
 from virshmanagerd.consoles import Consoles
 from virshmanagerd.joinkey import JoinFile, JoinKey
 from virshmanagerd.journal import JournalUnwritable
@@ -27,6 +29,10 @@ from virshmanagerd.ownership import Enrolment, Owner, Ownership, OwnershipError
 from virshmanagerd.sampler import Sampler
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from cryptography import x509
+
     from virshmanagerd.config import Config
     from virshmanagerd.driver import Driver
     from virshmanagerd.identity import Identity
@@ -41,12 +47,26 @@ ENROL_EVERY = 3.0
 
 @dataclass(frozen=True)
 class Trust:
-    """What connections are judged by. ``changed_by`` may still get the answer to its last request."""
+    """What connections are judged by. ``changed_by`` may still get the answer to its last request.
+
+    ``authorities`` are those of the terms. One may leave while the generation stays.
+    """
 
     generation: int
     context: ssl.SSLContext
     terms: tls.Terms
+    authorities: tuple[x509.Certificate, ...]
     changed_by: int = 0
+
+    @cached_property
+    def _fingerprints(self) -> frozenset[bytes]:
+        return frozenset(map(certificates.fingerprint, self.authorities))
+
+    def believes(self, peer: Peer) -> bool:
+        """Say whether what TLS found out about a peer still counts."""
+        if peer.generation != self.generation:
+            return False
+        return peer.certificate is None or peer.certificate.authority in self._fingerprints
 
 
 class Daemon:
@@ -87,7 +107,7 @@ class Daemon:
             self._code_file.spend()
         try:
             self.trust = self._trust(changed_by=0)
-        except ssl.SSLError as error:  # a join key's CA was tried before
+        except (ssl.SSLError, CertificateError) as error:  # a join key's CA was tried before
             raise OwnershipError(f"the owner's certificates cannot be used: {error}") from None
 
     def _new_operations(self) -> Operations:
@@ -145,7 +165,7 @@ class Daemon:
             return running if same and self._server(peer) == running.server_id else None
 
     def _server(self, peer: Peer) -> str | None:
-        if peer.certificate is None or peer.generation != self.trust.generation:
+        if peer.certificate is None or not self.trust.believes(peer):
             return None
         return peer.certificate.server(certificates.now())
 
@@ -215,6 +235,34 @@ class Daemon:
             logger.info("the certificate of this host was renewed")
             return True
 
+    def change_authorities(self, peer: Peer, cas: Sequence[x509.Certificate]) -> bool:
+        """Believe the same owner by these authorities alone; what was opened by others ends.
+
+        False when the peer is not the owner any more.
+
+        Raises:
+            CertificateError: when the peer's certificate, or the host's, is of none of them.
+            ssl.SSLError: when TLS does not take them; then nothing has changed.
+            OSError: when they cannot be stored; then nothing has changed.
+        """
+        with self._lock:
+            owner = self.ownership.owner
+            if owner is None or peer.certificate is None or not self.is_owner(peer):
+                return False
+            if peer.certificate.authority not in map(certificates.fingerprint, cas):
+                raise CertificateError("your own certificate is of none of these authorities")
+            if certificates.issuer_of(certificates.certificate_from_pem(owner.certificate), cas) is None:
+                raise CertificateError("the certificate of this host is of none of them: renew it before")
+            pem = "".join(map(certificates.certificate_to_pem, cas))
+            changed = dataclasses.replace(owner, ca=pem)
+            context = tls.make_context(self._owned_terms(changed))
+            self.ownership.finish(changed)
+            self.trust = dataclasses.replace(
+                self.trust, context=context, terms=self._terms(), authorities=tuple(cas)
+            )
+            logger.info("this host believes its owner by %d authorities now", len(cas))
+            return True
+
     def forget_owner(self, peer: Peer) -> bool:
         """Belong to nobody, as the owner wants, and end all connections but the answer to ``peer``.
 
@@ -268,7 +316,9 @@ class Daemon:
 
     def _trust(self, *, changed_by: int) -> Trust:
         terms = self._terms()
-        return Trust(next(self._generations), tls.make_context(terms), terms, changed_by)
+        context = tls.make_context(terms)
+        authorities = certificates.authorities_from_pem(terms.client_ca) if terms.client_ca else ()
+        return Trust(next(self._generations), context, terms, authorities, changed_by)
 
     def _terms(self) -> tls.Terms:
         owner, enrolment = self.ownership.owner, self.ownership.enrolment

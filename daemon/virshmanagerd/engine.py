@@ -117,7 +117,7 @@ class Door:
 
     def _complete(self, connection: Connection, answer: Answer) -> None:
         self.close_stale()
-        stale = connection.peer.generation != self.daemon.trust.generation
+        stale = not self.daemon.trust.believes(connection.peer)
         connection.reply(answer, last=stale or self._engine.stopping)
 
     def close_stale(self) -> None:
@@ -125,7 +125,7 @@ class Door:
         trust = self.daemon.trust
         for connection in self.connections():
             peer = connection.peer
-            if peer.generation != trust.generation and peer.connection != trust.changed_by:
+            if not trust.believes(peer) and peer.connection != trust.changed_by:
                 connection.close()
 
     def sweep(self, now: float) -> None:

@@ -13,7 +13,6 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from cryptography import x509
-from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 from cryptography.x509.oid import ExtendedKeyUsageOID
@@ -23,6 +22,7 @@ from virshmanagerd.certificates import CertificateError
 
 if TYPE_CHECKING:
     import datetime as dt
+    from collections.abc import Iterable
 
     from virshmanagerd.identity import Identity
 
@@ -117,17 +117,15 @@ def ca_spki(ca: x509.Certificate) -> bytes:
 
 
 def check_host_certificate(
-    certificate: x509.Certificate, ca: x509.Certificate, identity: Identity, at: dt.datetime
+    certificate: x509.Certificate, cas: Iterable[x509.Certificate], identity: Identity, at: dt.datetime
 ) -> None:
-    """Accept a certificate that ``ca`` made for this host: its key, its names, its use, valid now.
+    """Accept a certificate that one of ``cas`` made for this host: its key, its names, its use, valid now.
 
     Raises:
         CertificateError: with the first thing that is wrong.
     """
-    try:
-        certificate.verify_directly_issued_by(ca)
-    except (*certificates.UNREADABLE, TypeError, InvalidSignature):
-        raise CertificateError("the certificate is not signed by the proven CA") from None
+    if certificates.issuer_of(certificate, cas) is None:
+        raise CertificateError("the certificate is not signed by the proven CA")
     if certificates.public_key(certificate) != identity.key.public_key():
         raise CertificateError("the certificate is for another key")
     if not certificate.not_valid_before_utc <= at <= certificate.not_valid_after_utc:

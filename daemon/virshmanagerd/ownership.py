@@ -31,7 +31,7 @@ class OwnershipError(Exception):
 
 @dataclass(frozen=True)
 class Owner:
-    """Who owns the host, and what he signed. ``ca`` and ``certificate`` are PEM.
+    """Who owns the host, and what he signed. ``ca`` and ``certificate`` are PEM, of one authority or more.
 
     ``key_id`` names the join key, and is empty when the host was adopted by code.
     """

@@ -65,6 +65,7 @@ ROUTES: tuple[Route, ...] = (
     Route("POST", "/v1/enrol/finish", enrol.finish, Access.PROVER),
     Route("POST", "/v1/pki/csr", pki.make_request, Access.OWNER),
     Route("PUT", "/v1/pki/certificate", pki.put_certificate, Access.OWNER),
+    Route("PUT", "/v1/pki/ca", pki.put_authorities, Access.OWNER),
     Route("POST", "/v1/owner/forget", owner.forget, Access.OWNER),
     Route("GET", "/v1/host", host.get_host, Access.OWNER),
     Route("GET", "/v1/domains", domains.list_domains, Access.OWNER),

@@ -24,7 +24,7 @@ SWITCHING = 101
 class Peer:
     """Who is at the other end of a connection.
 
-    ``certificate`` is the client certificate that TLS has verified against the CA of the moment, or
+    ``certificate`` is the client certificate that TLS has verified against the authorities of the moment, or
     None for a stranger. ``generation`` is the daemon's trust generation when the handshake began:
     a peer of an older generation is nobody. ``connection`` names the connection in this process.
     """

@@ -161,7 +161,7 @@ def _accept(
     proven = certificates.certificate_from_pem(running.ca)
     if certificates.fingerprint(ca) != certificates.fingerprint(proven):
         raise CertificateError("the CA is not the proven one")
-    enrolment.check_host_certificate(certificate, proven, daemon.identity, certificates.now())
+    enrolment.check_host_certificate(certificate, [proven], daemon.identity, certificates.now())
     return certificates.certificate_to_pem(certificate)
 
 
