@@ -279,6 +279,8 @@ CSRF_COOKIE_HTTPONLY = True
 _cookies = f"{'__Host-' if TLS_IN_FRONT else ''}virshmanager_{VIRSHMANAGER_PORT}"
 SESSION_COOKIE_NAME = f"{_cookies}_session"
 CSRF_COOKIE_NAME = f"{_cookies}_csrf"
+# By default they travel in a third cookie, whose name can be neither bound nor told apart.
+MESSAGE_STORAGE = "django.contrib.messages.storage.session.SessionStorage"
 if TLS_IN_FRONT:
     # That a request came by TLS is heard from uvicorn, which asks who says so (virshmanager/serve.py).
     # SECURE_PROXY_SSL_HEADER would believe anybody.

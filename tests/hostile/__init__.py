@@ -1,0 +1,1 @@
+"""One module per class of attack: each is tried, and must be refused. `script/attacks` tells how many."""
