@@ -20,8 +20,10 @@ from .models import Host, HostQuerySet, JoinKey, Operation, OperationQuerySet
 from .serializers import (
     AdoptSerializer,
     ApproveSerializer,
+    ConnectionSerializer,
     CreatedJoinKeySerializer,
     HostSerializer,
+    HostTrustSerializer,
     JoinKeySerializer,
     NewHostSerializer,
     NewJoinKeySerializer,
@@ -161,6 +163,18 @@ class HostViewSet(
     def probe(self, request: Request, pk: str) -> Response:
         """Look now whether the daemon is there and well, and answer what was found."""
         return self._after(services.probe)
+
+    @extend_schema(request=None, responses=HostTrustSerializer)
+    @action(detail=True)
+    def trust(self, request: Request, pk: str) -> Response:
+        """Why this host is believed: its key, its certificates, who let it in, and where it proved itself."""
+        return Response(HostTrustSerializer(self.get_object()).data)
+
+    @extend_schema(request=None, responses=ConnectionSerializer)
+    @action(detail=True, methods=["post"], url_path="test-connection", url_name="test-connection")
+    def test_connection(self, request: Request, pk: str) -> Response:
+        """Try the way to this host, and name the hop that fails. Nothing is stored."""
+        return Response(ConnectionSerializer(services.try_connection(self.get_object())).data)
 
 
 class JoinKeyViewSet(

@@ -47,6 +47,37 @@ class Approval(TextChoices):
     PENDING = "pending", _("After approval")
 
 
+class JoinedBy(TextChoices):
+    """By what a host proved that it is ours."""
+
+    KEY = "key", _("Join key")
+    CODE = "code", _("Adopt code")
+    # It already carried a certificate of ours, when a person who was asked let it in.
+    APPROVAL = "approval", _("Approval")
+
+
+class Hop(TextChoices):
+    """What stands between this server and a host's libvirt, in the order in which it is met."""
+
+    NAME = "name", _("Name")
+    ROUTE = "route", _("Route")
+    PORT = "port", _("Port")
+    TLS = "tls", _("TLS")
+    CERTIFICATE = "certificate", _("Certificate")
+    ROLE = "role", _("Role")
+    PROTOCOL = "protocol", _("Protocol version")
+    LIBVIRT = "libvirt", _("libvirt")
+
+
+class HopOutcome(TextChoices):
+    """What became of one hop. Behind the one that failed, nothing was tried."""
+
+    PASSED = "passed", _("Passed")
+    NOTED = "noted", _("Noted")
+    FAILED = "failed", _("Failed")
+    UNTRIED = "untried", _("Not tried")
+
+
 class OperationState(TextChoices):
     """How far a change has come. Forward only; the last five are verdicts."""
 

@@ -91,6 +91,10 @@ SENTENCES: Final[dict[str, str | Promise]] = {
     ),
     "denied": _("It was denied here. It is not spoken to until a person approves it."),
     "quarantined": _("Its key is quarantined: it tried what it could not prove."),
+    # The test of a connection.
+    "name_elsewhere": _(
+        "%(name)s does not lead to %(address)s here. Hosts are dialled by address: nothing depends on it."
+    ),
     # Owned hosts.
     "outside_ranges": _("Its address lies in no enabled range, so it is not dialled."),
     "timed_out": _("It did not answer in time."),

@@ -6,6 +6,7 @@ from typing import Any
 from rest_framework import serializers
 
 from . import siblings
+from .agent import HopReport
 from .choices import (
     DAEMON_PORT,
     JOIN_KEY_LIFE,
@@ -15,10 +16,13 @@ from .choices import (
     MAX_USES,
     MOST_APPROVED,
     Approval,
+    Hop,
+    HopOutcome,
     Status,
     TargetType,
 )
-from .models import Host, JoinKey, Operation, OperationEvent
+from .models import Host, HostAddress, HostCertificate, JoinKey, Operation, OperationEvent
+from .services import ConnectionReport
 
 JOIN_KEY_STATES = [(state, state) for state in ("usable", "revoked", "expired", "spent")]
 
@@ -119,6 +123,57 @@ class VerdictSerializer(serializers.Serializer[Any]):
     name = serializers.CharField()
     problem = serializers.CharField(allow_blank=True)
     reason = serializers.CharField(allow_blank=True)
+
+
+class HostCertificateSerializer(serializers.ModelSerializer[HostCertificate]):
+    """One that was signed for a host; denied from when the host was retired."""
+
+    class Meta:
+        model = HostCertificate
+        fields = ["serial", "public_key_sha256", "issued_at", "expires_at", "denied_at"]
+        read_only_fields = fields
+
+
+class ProofSerializer(serializers.ModelSerializer[HostAddress]):
+    """Where a host last proved its identity, and when."""
+
+    class Meta:
+        model = HostAddress
+        fields = ["ip", "port", "proved_at"]
+        read_only_fields = fields
+
+
+class HostTrustSerializer(serializers.ModelSerializer[Host]):
+    """Why a host is believed. `joined_by` says how it was adopted, `approved_by` which person let it in."""
+
+    join_key = serializers.SlugRelatedField[Any](read_only=True, slug_field="label")
+    certificates = HostCertificateSerializer(source="latest_certificates", many=True, read_only=True)
+    proofs = ProofSerializer(source="addresses", many=True, read_only=True)
+
+    class Meta:
+        model = Host
+        fields = [
+            *("id", "uuid", "trust", "public_key_sha256", "certificate_serial", "certificate_expires_at"),
+            *("owned_at", "joined_by", "join_key", "approved_at", "approved_by", "last_seen"),
+            *("proofs", "certificates"),
+        ]
+        read_only_fields = fields
+
+
+class HopSerializer(serializers.Serializer[HopReport]):
+    """One hop. `detail` is what was found, or in words what is wrong; `problem` the stable word for that."""
+
+    hop = serializers.ChoiceField(choices=Hop.choices)
+    outcome = serializers.ChoiceField(choices=HopOutcome.choices)
+    problem = serializers.CharField()
+    detail = serializers.CharField()
+
+
+class ConnectionSerializer(serializers.Serializer[ConnectionReport]):
+    """`failed` names the hop that failed; null: the way to libvirt is free."""
+
+    failed = serializers.ChoiceField(choices=Hop.choices, source="failed.hop", allow_null=True, default=None)
+    hops = HopSerializer(many=True)
 
 
 class JoinKeySerializer(serializers.ModelSerializer[JoinKey]):

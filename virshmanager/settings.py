@@ -251,6 +251,7 @@ SPECTACULAR_SETTINGS = {
         "CrawlState": "discovery.choices.CrawlState",
         "DomainState": "domains.choices.DomainState",
         "OperationState": "hosts.choices.OperationState",
+        "HopName": "hosts.choices.Hop",
         "JoinKeyState": "hosts.serializers.JOIN_KEY_STATES",
     },
 }

@@ -7,7 +7,18 @@ whether to try again.
 """
 
 from .calls import MOST_ACKNOWLEDGED, Agent, agent_of, forget_owner, hang_up
+from .hops import HopReport, walk
 from .listing import Listing
 from .recovery import Recovery
 
-__all__ = ["MOST_ACKNOWLEDGED", "Agent", "Listing", "Recovery", "agent_of", "forget_owner", "hang_up"]
+__all__ = [
+    "MOST_ACKNOWLEDGED",
+    "Agent",
+    "HopReport",
+    "Listing",
+    "Recovery",
+    "agent_of",
+    "forget_owner",
+    "hang_up",
+    "walk",
+]

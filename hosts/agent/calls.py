@@ -17,6 +17,7 @@ from ..payloads import (
     DomainFacts,
     HostFacts,
     OperationDocument,
+    api_versions,
     domain_details,
     domain_list,
     operation_document,
@@ -56,6 +57,10 @@ class Agent:
     def host(self) -> HostFacts:
         """The host's inventory."""
         return own_facts(self.line.host_id, self._json("/v1/host", READ, MIB // 16))
+
+    def versions(self) -> list[str]:
+        """The versions of the API that the daemon speaks."""
+        return checked(api_versions, self._json("/.well-known/virshmanager", JOURNAL, MIB // 256))
 
     def domains(self) -> list[DomainFacts]:
         return checked(domain_list, self._json("/v1/domains", LIST, 8 * MIB))

@@ -2,7 +2,7 @@
 
 import uuid
 from datetime import datetime
-from typing import Self
+from typing import Final, Self
 
 from cryptography import x509
 from django.db import models
@@ -16,9 +16,13 @@ from ..choices import (
     STALE_AFTER,
     STALE_AFTER_MISSED_PROBES,
     Approval,
+    JoinedBy,
     Status,
     Trust,
 )
+
+# Five years of renewals.
+CERTIFICATES_SHOWN: Final = 100
 
 
 def status_expression(prefix: str = "", now: datetime | None = None) -> Case:
@@ -82,6 +86,8 @@ class Host(models.Model):
     certificate_expires_at = models.DateTimeField(null=True, blank=True)
     join_key = models.ForeignKey("JoinKey", models.SET_NULL, null=True, blank=True, related_name="hosts")
     approved_at = models.DateTimeField(null=True, blank=True, help_text="When a person approved it.")
+    approved_by = models.CharField(max_length=150, blank=True, help_text="The name of the person who did.")
+    joined_by = models.CharField(max_length=10, choices=JoinedBy, blank=True)
     owned_at = models.DateTimeField(null=True, blank=True)
     # When its certificate was last tried to be renewed: who tries next waits a while.
     renewal_tried_at = models.DateTimeField(null=True, blank=True, editable=False)
@@ -126,6 +132,11 @@ class Host(models.Model):
 
     def __str__(self) -> str:
         return self.hostname or self.address
+
+    @property
+    def latest_certificates(self) -> "QuerySet[HostCertificate]":
+        """Those that were signed last for this identity, also before its row was forgotten."""
+        return HostCertificate.objects.filter(host_uuid=self.uuid)[:CERTIFICATES_SHOWN]
 
     @property
     def libvirt(self) -> dict[str, object]:

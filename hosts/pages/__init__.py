@@ -4,6 +4,7 @@ from .approving import approve_hosts
 from .hosts import add_host, adopt, approve, deny, host, hosts, probe, retire, row
 from .join_keys import create_join_key, join_keys, revoke_join_key
 from .operations import cancel_operation, open_operations, operation, operations
+from .trust import trust, try_connection
 
 __all__ = [
     "add_host",
@@ -23,4 +24,6 @@ __all__ = [
     "retire",
     "revoke_join_key",
     "row",
+    "trust",
+    "try_connection",
 ]

@@ -18,7 +18,7 @@ from .domains import (
     domain_facts,
     domain_list,
 )
-from .hosts import MAX_HOST_MEMORY, HostFacts, host_facts
+from .hosts import MAX_HOST_MEMORY, HostFacts, api_versions, host_facts
 from .operations import VERDICTS, OperationDocument, Problem, operation_document
 
 __all__ = [
@@ -35,6 +35,7 @@ __all__ = [
     "Interface",
     "OperationDocument",
     "Problem",
+    "api_versions",
     "domain_details",
     "domain_facts",
     "domain_list",

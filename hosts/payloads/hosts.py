@@ -70,3 +70,8 @@ def host_facts(value: object) -> HostFacts:
         features=a_list(data, "features", 100, text_item),
         journal_id=a_text(data, "journal_id", 64),
     )
+
+
+def api_versions(value: object) -> list[str]:
+    """Check the versions of the API in a daemon's identity. Raises BadPayload."""
+    return a_list(an_object(value, "the identity"), "api", 20, text_item)

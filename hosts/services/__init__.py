@@ -3,6 +3,7 @@
 from .adding import add_by_hand
 from .adopting import adopt
 from .approving import Verdict, approve_many
+from .connecting import ConnectionReport, try_connection
 from .decisions import approve, deny, forget, retire, wake
 from .farewells import repeat_farewells, say_farewell
 from .join_keys import create_join_key, revoke_join_key
@@ -40,6 +41,7 @@ from .watching import (
 )
 
 __all__ = [
+    "ConnectionReport",
     "Followable",
     "Meeting",
     "Place",
@@ -83,6 +85,7 @@ __all__ = [
     "settle_report",
     "still_followed",
     "sweep",
+    "try_connection",
     "wait_for",
     "wake",
     "writing_turn",

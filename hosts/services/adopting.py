@@ -2,17 +2,17 @@
 
 from django.contrib.auth.models import User
 from django.db import transaction
-from django.utils import timezone
 from django.utils.translation import gettext
 from django.views.decorators.debug import sensitive_variables
 
 from .. import guards, trust
-from ..choices import Trust
+from ..choices import JoinedBy, Trust
 from ..enrolment import CodeEnrolment
 from ..errors import BadInput, EnrolmentError, NotPossible, OutsideRanges
 from ..identify import API_VERSION, Identity, Stranger, identify
 from ..models import Host
 from ..trust.protocol import read_code
+from .decisions import approval
 from .enrolling import own, release_lease, take_certificate, take_lease
 from .quarantine import is_quarantined, note_stranger, quarantine
 from .records import announce, record_proof
@@ -21,7 +21,7 @@ ADOPTABLE = {Trust.FOUND, Trust.PENDING, Trust.DENIED, Trust.RETIRED}
 
 
 @sensitive_variables("code", "read")
-def adopt(host: Host, code: str, *, actor: User | None = None) -> None:  # noqa: ARG001 -- for the audit log
+def adopt(host: Host, code: str, *, actor: User | None = None) -> None:
     """Own a host that is not owned, now: at most one identification and one enrolment.
 
     The code is kept nowhere, and no error repeats it.
@@ -47,7 +47,7 @@ def adopt(host: Host, code: str, *, actor: User | None = None) -> None:  # noqa:
     try:
         enrolment = CodeEnrolment(host.address, host.port, identity, trust.server_identity())
         enrolment.prove_code(read)
-        _let_in(host)
+        _let_in(host, actor)
         take_certificate(host, enrolment.finish())
         outcome = own(host)
     except EnrolmentError as error:
@@ -84,9 +84,9 @@ def _quarantine(host: Host, identity: Identity, problem: str) -> None:
     quarantine(identity.public_key_sha256, claimed=identity.uuid, ip=host.address, problem=problem)
 
 
-def _let_in(host: Host) -> None:
+def _let_in(host: Host, actor: User | None) -> None:
     """The host has proved itself to a person: should the last answer be lost, the next probe owns it."""
-    values = {"trust": Trust.PENDING, "approved_at": timezone.now(), "join_key": None}
+    values = {"trust": Trust.PENDING, "join_key": None, "joined_by": JoinedBy.CODE, **approval(actor)}
     with transaction.atomic():
         if not Host.objects.filter(pk=host.pk, trust__in=ADOPTABLE).update(**values, problem="", reason=""):
             raise NotPossible("owned_here")

@@ -20,7 +20,7 @@ from .records import announce
 logger = logging.getLogger(__name__)
 
 
-def approve(host: Host, *, actor: User | None = None) -> None:  # noqa: ARG001 -- for the audit log
+def approve(host: Host, *, actor: User | None = None) -> None:
     """Let a host in that waits, was denied or was retired; a worker enrols it, or the next probe does.
 
     For a duplicate identity: the person has removed the copy, so the host is used again.
@@ -37,11 +37,16 @@ def approve(host: Host, *, actor: User | None = None) -> None:  # noqa: ARG001 -
             waiting,
             "not_waiting",
             trust=Trust.PENDING,
-            approved_at=timezone.now(),
+            **approval(actor),
             problem="",
             reason="",
         )
     wake(host)
+
+
+def approval(actor: User | None) -> dict[str, object]:
+    """What is kept of who let a host in: his name outlives his account. Nobody: a command on the server."""
+    return {"approved_at": timezone.now(), "approved_by": actor.get_username() if actor else ""}
 
 
 def deny(host: Host, *, actor: User | None = None) -> None:  # noqa: ARG001 -- for the audit log

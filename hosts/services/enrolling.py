@@ -8,7 +8,7 @@ from django.utils import timezone
 
 from .. import trust
 from ..agent import hang_up
-from ..choices import Approval, Trust
+from ..choices import Approval, JoinedBy, Trust
 from ..enrolment import Enrolment
 from ..errors import AgentError, EnrolmentError
 from ..identify import Identity
@@ -16,7 +16,7 @@ from ..models import Host, HostCertificate, JoinKey
 from . import join_keys
 from .certificates import note_in_use, record_certificate
 from .quarantine import quarantine
-from .records import announce, set_problem
+from .records import announce, record, set_problem
 from .refreshing import ask, store
 
 LEASE = timedelta(seconds=45)
@@ -57,6 +57,8 @@ def resume(host: Host, identity: Identity) -> str:
     if host.join_key_id is None and host.approved_at is None:
         _hold(host, "approval_needed")
         return Trust.PENDING
+    if not host.joined_by:
+        record(host, joined_by=JoinedBy.APPROVAL)
     take_certificate(host, certificate)
     return own(host)
 
@@ -69,6 +71,7 @@ def _join(host: Host, key: JoinKey, enrolment: Enrolment) -> str:
     if _waits(host, key):
         _hold(host, "join_key_pending")
         return Trust.PENDING
+    record(host, joined_by=JoinedBy.KEY)
     take_certificate(host, enrolment.finish())
     return own(host)
 

@@ -124,7 +124,7 @@ def _lose(host: Host, ip: str, port: int, identity: Identity) -> str:
     """The host was reset: it is a newcomer again, and may join by a new key."""
     hang_up(host)
     owned = Host.objects.filter(pk=host.pk, trust=Trust.OWNED)
-    owned.update(trust=Trust.FOUND, join_key=None, approved_at=None)
+    owned.update(trust=Trust.FOUND, join_key=None, approved_at=None, approved_by="", joined_by="")
     host.refresh_from_db()
     if host.trust != Trust.FOUND:
         return host.trust

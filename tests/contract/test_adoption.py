@@ -4,6 +4,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from django.contrib.auth.models import User
 from virshmanagerd import adoptcode, certificates
 
 from hosts import services
@@ -53,6 +54,15 @@ def test_an_owned_host_is_not_adopted_again(running: Running) -> None:
     with pytest.raises(NotPossible) as caught:
         services.adopt(Host.objects.get(), code)
     assert caught.value.problem == "owned_here"
+
+
+def test_how_and_by_whom_it_was_adopted_is_kept(running: Running, django_user_model: type[User]) -> None:
+    otto = django_user_model.objects.create_user("otto")
+    services.adopt(Host.objects.get(), new_code(running), actor=otto)
+    otto.delete()
+    host = Host.objects.get()
+    assert (host.joined_by, host.join_key, host.approved_by) == ("code", None, "otto")
+    assert host.approved_at is not None
 
 
 @pytest.mark.parametrize("trust", [Trust.FOUND, Trust.PENDING, Trust.DENIED, Trust.RETIRED])

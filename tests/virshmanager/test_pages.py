@@ -96,6 +96,7 @@ def paths() -> list[str]:
             f"/hosts/{host.pk}/",
             f"/hosts/{host.pk}/row/",
             f"/hosts/{host.pk}/retire/",
+            f"/hosts/{host.pk}/trust/",
             "/hosts/add/",
             "/hosts/approve/",
         ),
@@ -161,7 +162,12 @@ def test_the_number_of_queries_does_not_grow_with_the_fleet(browser: Client) -> 
 
 @pytest.mark.parametrize(
     "path",
-    ["/hosts/{host}/probe/", "/discovery/ranges/{range}/crawl/", "/discovery/crawls/{crawl}/cancel/"],
+    [
+        "/hosts/{host}/probe/",
+        "/hosts/{host}/trust/test/",
+        "/discovery/ranges/{range}/crawl/",
+        "/discovery/crawls/{crawl}/cancel/",
+    ],
 )
 def test_no_get_changes_anything(browser: Client, path: str) -> None:
     fill()

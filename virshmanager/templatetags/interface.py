@@ -28,8 +28,8 @@ KIB = 1024
 SMALL = 10  # below it a size has a digit after the point
 # How good a word is, so that colours are used for state and for nothing else.
 TONES = {
-    "good": {"online", "owned", "running", "succeeded", "usable", "hypervisor"},
-    "warn": {"stale", "pending", "found", "paused", "blocked", "shutdown", "foreign", "queued"},
+    "good": {"online", "owned", "running", "succeeded", "usable", "hypervisor", "passed"},
+    "warn": {"stale", "pending", "found", "paused", "blocked", "shutdown", "foreign", "queued", "noted"},
     "bad": {"offline", "denied", "crashed", "failed"},
 }
 STATE = '<span class="state state-{}" data-state="{}"><span class="dot" aria-hidden="true"></span>{}</span>'

@@ -1,0 +1,32 @@
+"""Why a host is believed, and which hop of the way to it fails."""
+
+from django.contrib import messages
+from django.http import HttpResponse
+from django.shortcuts import get_object_or_404, redirect, render
+from django.views.decorators.http import require_POST, require_safe
+
+from access.requests import PageRequest
+
+from .. import services
+from ..errors import HostsError
+from ..models import Host
+from .hosts import SECTION, shown
+
+
+@require_safe
+def trust(request: PageRequest, pk: int) -> HttpResponse:
+    return _page(request, get_object_or_404(shown().select_related("join_key__created_by"), pk=pk), None)
+
+
+@require_POST
+def try_connection(request: PageRequest, pk: int) -> HttpResponse:
+    found = get_object_or_404(shown().select_related("join_key__created_by"), pk=pk)
+    try:
+        return _page(request, found, services.try_connection(found))
+    except HostsError as error:
+        messages.error(request, str(error))
+        return redirect("trust", pk)
+
+
+def _page(request: PageRequest, host: Host, report: services.ConnectionReport | None) -> HttpResponse:
+    return render(request, "hosts/trust.html", SECTION | {"host": host, "report": report})
