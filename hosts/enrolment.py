@@ -41,9 +41,11 @@ PROBLEMS: Final = frozenset(
         "join_key_expired",
         "join_key_unknown",
         "server_not_proven",
-        "too_many_attempts",
     }
 )
+# How long who refuses more attempts is left alone, when it does not say it or says more than anybody would.
+UNTOLD_WAIT: Final = 60
+LONGEST_WAIT: Final = 3600
 # These are also what a wrong clock looks like.
 CLOCK_PROBLEMS: Final = frozenset({"bad_certificate", "join_key_expired", "server_not_proven"})
 
@@ -116,19 +118,22 @@ class Enrolment:
             raise EnrolmentError(error.reason) from None
         except CertificateDemanded:
             raise _failure("server_not_proven", self._identity.clock_skew) from None
-        if not self._same_key(answer.certificate):
-            raise EnrolmentError("fingerprint_changed")
         return _read(answer)
 
-    def _same_key(self, certificate: bytes) -> bool:
+    def _admit(self, certificate: bytes) -> None:
+        """Tell nothing to who shows another key than the one that was identified."""
         try:
-            return keys.certificate_key(certificate) == self._public_key
+            same = keys.certificate_key(certificate) == self._public_key
         except ValueError:
-            return False
+            same = False
+        if not same:
+            raise EnrolmentError("fingerprint_changed")
 
     async def _call(self, request: bytes) -> Answer:
         async with asyncio.timeout(DEADLINE):
-            return await strangers.call(self._ip, self._port, self._context, request, limit=MAX_ANSWER)
+            return await strangers.call(
+                self._ip, self._port, self._context, request, limit=MAX_ANSWER, admit=self._admit
+            )
 
 
 class CodeEnrolment(Enrolment):
@@ -176,9 +181,22 @@ def _read(answer: Answer) -> dict[str, object]:
         raise EnrolmentError("bad_answer", detail=str(error)) from None
     if answer.status == http.client.OK:
         return data
+    if answer.status == http.client.NOT_FOUND and word == "not_found":
+        # A daemon of ours, from before this way of enrolment.
+        raise EnrolmentError("api_too_old")
+    if word == "too_many_attempts":
+        raise EnrolmentError(word, seconds=_wait(answer))
     if word in PROBLEMS:
         raise _failure(word, answer.clock_skew)
     raise EnrolmentError("bad_answer", detail=f"status {answer.status}, {word or 'no problem type'}")
+
+
+def _wait(answer: Answer) -> int:
+    """For how many seconds it refuses more attempts (`Retry-After`, RFC 9110, 10.2.3)."""
+    told = answer.headers.get("retry-after", "")
+    if not told.isascii() or not told.isdecimal() or len(told) > len(str(LONGEST_WAIT)):
+        return UNTOLD_WAIT
+    return min(int(told), LONGEST_WAIT)
 
 
 def _octets(data: dict[str, object], name: str, length: int) -> bytes:

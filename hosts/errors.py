@@ -34,25 +34,41 @@ from django.utils.translation import gettext_lazy as _
 # What each word means to a person, and what to do about it.
 SENTENCES: Final[dict[str, str | Promise]] = {
     # Strangers: what answers on the port is no host of ours.
-    "owned_by_another": _("It demands a certificate of another manager. Reset it on the host to free it."),
+    "owned_by_another": _(
+        "It demands a certificate of another manager. To free it, run “virshmanagerd reset” on the host."
+    ),
     "demands_certificate": _("It demands a client certificate."),
     "not_tls": _("It does not speak TLS: another service uses this port."),
     "not_virshmanager": _("It is another service, or a daemon too old to be spoken to."),
-    "identity_mismatch": _("It claims an identity that its key does not give, so it is not spoken to."),
+    "identity_mismatch": _(
+        "It claims an identity that its key does not give, so it is not spoken to. Look at what runs there."
+    ),
     "too_slow": _("It did not say who it is in time."),
     "too_large": _("It answered far more than an identity."),
     "refused": _("It refused the connection."),
     "unreachable": _("It cannot be reached. Check that it runs, and that its firewall lets this server in."),
     # Enrolment.
-    "no_join_key": _("It offers no join key. Put a join.json of this server on the host."),
-    "join_key_unknown": _("Its join key is not of this server. Put a join.json of this server on the host."),
+    "no_join_key": _(
+        "It has no owner and no join key. Adopt it by the code that “virshmanagerd code” prints on the "
+        "host, or put a join.json of this server there."
+    ),
+    "join_key_unknown": _(
+        "Its join key is not of this server. Put a join.json of this server on the host, or adopt it by "
+        "a code."
+    ),
     "join_key_expired": _("Its join key has expired. Create a new one and put its join.json on the host."),
     "join_key_spent": _("Its join key has been used as often as it may. Create a new one for this host."),
     "join_key_revoked": _("Its join key was revoked. Create a new one and put its join.json on the host."),
-    "join_key_wrong_network": _("Its join key may not be used from this network."),
+    "join_key_wrong_network": _(
+        "Its join key may not be used from this network. Create one that may, or adopt it by a code."
+    ),
     "join_key_pending": _("It proved its join key, and waits for your approval."),
-    "already_owned": _("It has another owner. Reset it on the host to free it."),
-    "server_not_proven": _("It does not accept this server: its join.json names another authority."),
+    "already_owned": _("It has another owner. To free it, run “virshmanagerd reset” on the host."),
+    "server_not_proven": _(
+        "It does not accept this server: its join.json is of another one, it has another owner by now, "
+        "or the attempt took too long. Try again; if that does not help, put a join.json of this server "
+        "on the host, or adopt it by a code."
+    ),
     "bad_proof": _(
         "The code is wrong, or someone sits between you and the host. Make a new one there with "
         "“virshmanagerd code”, and type it as it is printed."
@@ -60,15 +76,27 @@ SENTENCES: Final[dict[str, str | Promise]] = {
     "code_expired": _("The code has expired. Make a new one on the host with “virshmanagerd code”."),
     "owned_here": _("It is owned by this server already."),
     "mitm_suspected": _(
-        "Its proof does not fit the key it showed: someone may sit between you and the host. "
-        "Its key is quarantined, and not spoken to again."
+        "Its proof does not fit the key it showed: someone may sit between you and the host. The key is "
+        "quarantined, and not spoken to again. If it is the host's own, “virshmanagerd reset” there "
+        "makes a new one."
     ),
-    "fingerprint_changed": _("It shows another key than the one that belongs to this identity."),
-    "bad_csr": _("The certificate it asks for is not for the key that it showed."),
-    "bad_certificate": _("It did not accept the certificate that was made for it."),
+    "fingerprint_changed": _(
+        "It shows another key than the one that belongs to this identity: someone may sit between you "
+        "and the host, or two machines share its address. Look at the host before you try again."
+    ),
+    "bad_csr": _(
+        "The certificate it asks for is not for the key that it showed. Look at its daemon before you "
+        "try again."
+    ),
+    "bad_certificate": _(
+        "It did not accept the certificate that was made for it. Check its clock and this server's, and "
+        "try again."
+    ),
     "clock_skew": _("Its clock differs from this server's by %(seconds)s seconds. Set both clocks."),
-    "api_too_old": _("It and this server have no version of the API in common. Update the older one."),
-    "too_many_attempts": _("It has seen too many attempts from here, and refuses more for a while."),
+    "api_too_old": _(
+        "Its daemon and this server do not speak the same version of the API. Update the older one."
+    ),
+    "too_many_attempts": _("It has seen too many attempts from here. Try again in %(seconds)s seconds."),
     "duplicate_identity": _(
         "Two machines show this identity, so neither is used. Reset the copy on the host, then approve."
     ),
@@ -76,9 +104,12 @@ SENTENCES: Final[dict[str, str | Promise]] = {
     "not_waiting": _("It does not wait for an approval."),
     "not_owned": _("It is not owned by this server."),
     "still_owned": _("It is owned. Retire it first."),
-    "enrolling": _("It is being enrolled right now."),
-    "ownership_lost": _("It was reset on the host, and has no owner any more. It needs a new join.json."),
-    "retired": _("It was retired here. It comes back only when a person approves it."),
+    "enrolling": _("It is being enrolled right now. Look again in a minute."),
+    "ownership_lost": _(
+        "It was reset on the host, and has no owner any more. Adopt it by the code that “virshmanagerd "
+        "code” prints on the host, or put a new join.json there."
+    ),
+    "retired": _("It was retired here. It comes back only when a person approves or adopts it."),
     "retired_told": _(
         "It was retired here, and has forgotten this server. It comes back only when a person approves it."
     ),
@@ -89,8 +120,11 @@ SENTENCES: Final[dict[str, str | Promise]] = {
     "certificate_denied": _(
         "It shows a certificate from before it was retired. Run “virshmanagerd reset” on it, then adopt it."
     ),
-    "denied": _("It was denied here. It is not spoken to until a person approves it."),
-    "quarantined": _("Its key is quarantined: it tried what it could not prove."),
+    "denied": _("It was denied here. It is not spoken to until a person approves or adopts it."),
+    "quarantined": _(
+        "Its key is quarantined: it tried what it could not prove. If it is a host of yours, "
+        "“virshmanagerd reset” there makes a new one."
+    ),
     # The test of a connection.
     "name_elsewhere": _(
         "%(name)s does not lead to %(address)s here. Hosts are dialled by address: nothing depends on it."
@@ -102,7 +136,10 @@ SENTENCES: Final[dict[str, str | Promise]] = {
     "rejected_by_host": _(
         "It refuses this server's certificate: it may have another owner now, or its clock is wrong."
     ),
-    "wrong_identity": _("Who answers at its address cannot prove to be this host."),
+    "wrong_identity": _(
+        "Who answers at its address cannot prove to be this host. If it has moved, or was reset, crawl "
+        "its network."
+    ),
     "certificate_expired": _("Its certificate is not valid at this time. Check its clock and this server's."),
     "bad_answer": _("It answered something that no daemon of ours should: %(detail)s"),
     "bad_events": _("Its events are not followed, it is probed instead, since it told: %(detail)s"),

@@ -2,6 +2,7 @@
 
 import hashlib
 import hmac
+import json
 import stat
 import subprocess
 import sys
@@ -11,7 +12,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import TypeVar
+from typing import Literal, TypeVar
 
 import pytest
 import time_machine
@@ -35,6 +36,7 @@ CONTEXT = Context(
     ca_key=b"ca key",
 )
 DAY = timedelta(days=1)
+REPOSITORY = Path(__file__).parents[2]
 
 
 Kind = TypeVar("Kind", bound=x509.ExtensionType)
@@ -230,8 +232,33 @@ def test_a_code_is_read_however_a_person_types_it() -> None:
     assert protocol.read_code(" o1il0-abcdz\n") == "01110ABCDZ"
 
 
-def test_the_proofs_by_code_are_what_the_protocol_says() -> None:
-    """Computed by another program from the protocol; the daemon's tests have the same values."""
-    assert protocol.adopt_key("0123456789", bytes(range(16))).hex() == (
-        "01bf6fec74b962469583176684713b95ed5d863eb7630af353afa86d889e4efa"
+@pytest.fixture(scope="module")
+def known() -> dict[str, str]:
+    """Computed by another program from the protocol; the daemon's tests read the same values."""
+    values: dict[str, str] = json.loads((REPOSITORY / "daemon/tests/enrolment.json").read_text())
+    return values
+
+
+@pytest.mark.parametrize("method", ["join", "code"])
+def test_keys_and_proofs_are_those_that_the_daemon_knows(
+    known: dict[str, str], method: Literal["join", "code"]
+) -> None:
+    context = Context(
+        method=method,
+        server_id=uuid.UUID(known["server_id"]),
+        daemon_id=uuid.UUID(known["daemon_id"]),
+        server_nonce=bytes.fromhex(known["server_nonce"]),
+        daemon_nonce=bytes.fromhex(known["daemon_nonce"]),
+        host_key=known["host_key"].encode(),
+        ca_key=known["ca_key"].encode(),
     )
+    if method == "join":
+        key = derive_key(bytes.fromhex(known["secret"]))
+        assert key.hex() == known["join_key"]
+    else:
+        key = protocol.adopt_key(known["code"], bytes.fromhex(known["salt"]))
+        assert key.hex() == known["adopt_key"]
+        finish = context.finish_proof(key, known["certificate"].encode(), known["ca"].encode())
+        assert context.server_proof(key).hex() == known["code_server"]
+        assert finish.hex() == known["code_finish"]
+    assert context.host_proof(key, known["csr"].encode()).hex() == known[f"{method}_host"]
