@@ -98,7 +98,8 @@ SENTENCES: Final[dict[str, str | Promise]] = {
     ),
     "too_many_attempts": _("It has seen too many attempts from here. Try again in %(seconds)s seconds."),
     "duplicate_identity": _(
-        "Two machines show this identity, so neither is used. Reset the copy on the host, then approve."
+        "Two machines show this identity, one being a copy of the other, so neither is used. Run "
+        "“virshmanagerd reset” on the copy: it becomes another host, to be adopted. Then approve this one."
     ),
     "approval_needed": _("It carries a certificate of this server, and waits for your approval."),
     "not_waiting": _("It does not wait for an approval."),
@@ -143,6 +144,11 @@ SENTENCES: Final[dict[str, str | Promise]] = {
     "certificate_expired": _("Its certificate is not valid at this time. Check its clock and this server's."),
     "bad_answer": _("It answered something that no daemon of ours should: %(detail)s"),
     "bad_events": _("Its events are not followed, it is probed instead, since it told: %(detail)s"),
+    "duplicate_libvirt_uuid": _(
+        "Its libvirt calls itself %(uuid)s, and so does that of: %(others)s. Nothing can be migrated between "
+        "them. Give one of them another host_uuid, as uuidgen prints it, in /etc/libvirt/libvirtd.conf (or "
+        "virtqemud.conf, where that runs), and restart it."
+    ),
     "libvirt_down": _("Its libvirt does not answer: %(detail)s"),
     "host_problem": _("It answered: %(detail)s"),
     # Operations.

@@ -153,7 +153,8 @@ class HostTrustSerializer(serializers.ModelSerializer[Host]):
     class Meta:
         model = Host
         fields = [
-            *("id", "uuid", "trust", "public_key_sha256", "certificate_serial", "certificate_expires_at"),
+            *("id", "uuid", "libvirt_uuid", "trust", "public_key_sha256"),
+            *("certificate_serial", "certificate_expires_at"),
             *("owned_at", "joined_by", "join_key", "approved_at", "approved_by", "last_seen"),
             *("proofs", "certificates"),
         ]

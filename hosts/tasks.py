@@ -52,5 +52,11 @@ def repeat_farewells() -> None:
 
 
 @shared_task
+def note_twins() -> None:
+    """Show which hosts call themselves as another one does. (Every minute, by beat.)"""
+    services.note_twins()
+
+
+@shared_task
 def publish_statuses() -> None:
     services.publish_statuses()

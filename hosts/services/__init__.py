@@ -27,6 +27,7 @@ from .refreshing import RefreshOutcome, keep_listing, refresh
 from .renewing import renew, renew_due
 from .statuses import publish_statuses
 from .turns import writing_turn
+from .twins import note_twins
 from .watching import (
     Followable,
     Place,
@@ -71,6 +72,7 @@ __all__ = [
     "note_bad_events",
     "note_libvirt_down",
     "note_stranger",
+    "note_twins",
     "probe",
     "publish_statuses",
     "refresh",

@@ -18,6 +18,7 @@ from ..payloads import DomainFacts, HostFacts
 from ..signals import listing_received
 from .records import announce, set_problem
 from .turns import writing_turn
+from .twins import TWINS
 from .watching import BAD_EVENTS
 
 # What changes all the time, and is shown on the page of the host alone.
@@ -112,6 +113,9 @@ def store(host: Host, report: Report, *, generation: int | None = None) -> None:
     values = _values(report.facts) | {"problem": report.problem, "reason": report.reason}
     if host.problem == BAD_EVENTS and not report.problem and generation is None:
         # Only a stream that is well again shows that its events are, too.
+        del values["problem"], values["reason"]
+    elif host.problem == TWINS and not report.problem:
+        # Seen by comparing hosts, not by asking one.
         del values["problem"], values["reason"]
     changed = {name for name, value in values.items() if getattr(host, name) != value}
     fresh = changed - RESTLESS or _was_unwell(host)

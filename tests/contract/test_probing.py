@@ -6,7 +6,7 @@ from typing import Any
 from uuid import UUID
 
 import pytest
-from virshmanagerd import linux
+from virshmanagerd import adoptcode, certificates, commands, linux
 
 from hosts import services
 from hosts.agent import agent_of
@@ -83,6 +83,39 @@ def test_a_full_clone_is_a_duplicate_and_neither_is_used(
     assert meet(first).outcome == "duplicate_identity"
     services.approve(host)
     assert services.probe(host).answered
+
+
+def test_a_copy_that_was_reset_is_adopted_and_the_original_is_used_again(
+    run: Run, machine: Machine, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with machine.run() as first:
+        meet(first)
+    clone = machine.copy(tmp_path / "clone")
+    first, second = run(machine, first.ip, first.port), run(clone, "127.0.0.2")
+    boots = iter(["one", "two"])
+    with monkeypatch.context() as patch:
+        patch.setattr(linux, "boot_id", lambda: next(boots))
+        assert meet(second).outcome == "duplicate_identity"
+    before = second.daemon.identity.id
+    assert any("new key" in line for line in commands.reset(second.daemon.config))
+    second.daemon.poll()
+    assert second.daemon.identity.id != before
+    newcomer = meet(second)
+    assert (newcomer.outcome, newcomer.host and newcomer.host.trust) == ("found", Trust.FOUND)
+    host = Host.objects.get(uuid=before)
+    assert host.problem == "duplicate_identity"
+    services.approve(host)
+    assert services.probe(host).answered
+    assert newcomer.host is not None
+    services.adopt(
+        newcomer.host,
+        adoptcode.make(second.daemon.config.state_dir, second.daemon.identity.key, certificates.now()),
+    )
+    assert {(each.address, each.trust, each.problem) for each in Host.objects.all()} == {
+        ("127.0.0.1", Trust.OWNED, ""),
+        ("127.0.0.2", Trust.OWNED, ""),
+    }
+    assert meet(first).outcome == meet(second).outcome == "owned"
 
 
 @pytest.mark.parametrize("answers", [True, False])

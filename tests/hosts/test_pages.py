@@ -97,3 +97,10 @@ def test_hosts_are_filtered_sorted_and_searched_by_the_address(browser: Client) 
     page = text(browser, "/hosts/?ordering=-hostname")
     assert page.index(">beta<") < page.index(">alpha<")
     assert 'aria-sort="descending"' in page
+
+
+def test_a_copied_host_offers_the_approval_that_it_waits_for(browser: Client) -> None:
+    host = a_host(problem="duplicate_identity", reason="Two machines.")
+    assert f'href="/hosts/{host.pk}/approve/"' in text(browser, f"/hosts/{host.pk}/")
+    assert "Is the copy reset" in text(browser, f"/hosts/{host.pk}/approve/")
+    assert f'href="/hosts/{host.pk}/approve/"' not in text(browser, f"/hosts/{a_host().pk}/")
