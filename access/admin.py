@@ -16,11 +16,11 @@ class RevocableAdmin(ReadOnlyAdmin):
 
 @admin.register(ApiToken)
 class ApiTokenAdmin(RevocableAdmin):
-    list_display = ["name", "user", "created", "expiry", "last_used_at"]
-    list_filter = ["user", "expiry"]
+    list_display = ["name", "user", "scope", "created", "expiry", "last_used_at"]
+    list_filter = ["scope", "user", "expiry"]
     list_select_related = ["user"]
     search_fields = ["name", "user__username"]
-    fields = ["name", "user", "created", "expiry", "last_used_at"]
+    fields = ["name", "user", "scope", "created", "expiry", "last_used_at"]
 
 
 @admin.register(SetupLink)

@@ -27,7 +27,7 @@ class TokenViewSet(
     ordering_fields = ["name", "created", "expiry", "last_used_at"]
 
     def get_queryset(self) -> ApiTokenQuerySet:
-        tokens: ApiTokenQuerySet = ApiToken.objects.filter(user_id=self.request.user.pk).valid()
+        tokens: ApiTokenQuerySet = ApiToken.objects.filter(user_id=self.request.user.pk)
         return tokens
 
     @extend_schema(request=NewTokenSerializer, responses={201: CreatedTokenSerializer})

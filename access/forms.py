@@ -13,8 +13,8 @@ from django.contrib.auth.models import User
 from django.utils.translation import gettext_lazy as _
 
 from . import guessing
-
-DAY = 86400
+from .choices import Scope
+from .services import TOKEN_LIFE
 
 if TYPE_CHECKING:
     Base = UserCreationForm[User]
@@ -31,22 +31,28 @@ class FirstAdministratorForm(Base):
 
 
 class TokenForm(forms.Form):
-    """A name, and how long the token is good for: None is until it is deleted."""
+    """Of a new token: its name, its scope, and how long it is good for."""
 
     name = forms.CharField(
         label=_("Name"),
         max_length=100,
         help_text=_("The program or machine that will use it."),
     )
+    scope = forms.ChoiceField(
+        label=_("Scope"),
+        choices=Scope.choices,
+        initial=Scope.READ,
+        help_text=_("It takes from what you may do, and adds nothing."),
+    )
     expires_in = forms.TypedChoiceField(
         label=_("Good for"),
-        choices=[(30 * DAY, _("30 days")), (365 * DAY, _("one year")), (0, _("until it is deleted"))],
+        choices=[(30, _("30 days")), (TOKEN_LIFE.days, _("90 days")), (365, _("one year"))],
+        initial=TOKEN_LIFE.days,
         coerce=int,
     )
 
-    def clean_expires_in(self) -> timedelta | None:
-        seconds = self.cleaned_data["expires_in"]
-        return timedelta(seconds=seconds) if seconds else None
+    def clean_expires_in(self) -> timedelta:
+        return timedelta(days=self.cleaned_data["expires_in"])
 
 
 if TYPE_CHECKING:

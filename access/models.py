@@ -8,6 +8,8 @@ from django.db.models import Q, QuerySet
 from django.utils import timezone
 from knox.models import AbstractAuthToken, AuthTokenManager
 
+from .choices import Scope
+
 
 class ApiTokenQuerySet(QuerySet["ApiToken"]):
     def valid(self, now: datetime | None = None) -> Self:
@@ -15,11 +17,15 @@ class ApiTokenQuerySet(QuerySet["ApiToken"]):
 
 
 class ApiToken(AbstractAuthToken):  # type: ignore[misc]  # knox has no types
-    """A program's key to the API, with all rights of its user. Shown once; only a digest is kept."""
+    """A program's key to the API, with the rights of its user that its scope leaves it.
+
+    Shown once; only a digest is kept.
+    """
 
     # Knox makes the digest the primary key, and so a part of addresses. Here it stays inside.
     digest = models.CharField(max_length=128, unique=True, editable=False)
     name = models.CharField(max_length=100)
+    scope = models.CharField(max_length=10, choices=Scope)
     last_used_at = models.DateTimeField(null=True, blank=True)
 
     objects = AuthTokenManager.from_queryset(ApiTokenQuerySet)()
@@ -29,6 +35,11 @@ class ApiToken(AbstractAuthToken):  # type: ignore[misc]  # knox has no types
 
     def __str__(self) -> str:
         return self.name
+
+    @property
+    def expired(self) -> bool:
+        """Whether it opens nothing any more. It stays in the list, as that, until it is deleted."""
+        return self.expiry is not None and self.expiry <= timezone.now()
 
 
 class SetupLinkQuerySet(QuerySet["SetupLink"]):

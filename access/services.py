@@ -10,11 +10,13 @@ from django.db import transaction
 from django.urls import reverse
 from django.utils import timezone
 
+from .choices import Scope
 from .errors import NoSuchUser, SetupClosed
 from .models import ApiToken, SetupLink
 
 SETUP_LINK_LIFE = timedelta(hours=24)
 AUTOMATION_USER = "admin"
+TOKEN_LIFE = timedelta(days=90)
 
 
 def _digest(secret: str) -> str:
@@ -65,16 +67,18 @@ def ensure_automation_user(password: str) -> bool:
     return created
 
 
-def create_token(*, user: User, name: str, expires_in: timedelta | None = None) -> tuple[ApiToken, str]:
-    """Return a new token and its text, which is not kept. Without `expires_in` it does not expire."""
+def create_token(
+    *, user: User, name: str, scope: str = Scope.READ, expires_in: timedelta = TOKEN_LIFE
+) -> tuple[ApiToken, str]:
+    """Return a new token and its text, which is not kept."""
     token: ApiToken
-    token, text = ApiToken.objects.create(user=user, name=name, expiry=expires_in)
+    token, text = ApiToken.objects.create(user=user, name=name, scope=scope, expiry=expires_in)
     return token, text
 
 
-def create_token_for(username: str, *, name: str) -> str:
+def create_token_for(username: str, *, name: str, scope: str, expires_in: timedelta = TOKEN_LIFE) -> str:
     """Return the text of a new token. Raises NoSuchUser when no active user has this name."""
     user = User.objects.filter(username=username, is_active=True).first()
     if user is None:
         raise NoSuchUser(username)
-    return create_token(user=user, name=name)[1]
+    return create_token(user=user, name=name, scope=scope, expires_in=expires_in)[1]

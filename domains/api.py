@@ -16,7 +16,7 @@ from rest_framework.response import Response
 from rest_framework.serializers import BaseSerializer
 from rest_framework.views import APIView
 
-from access.authentication import login_of_request
+from access.authentication import demand_scope, login_of_request
 from access.permissions import IsAdministrator, caller
 from hosts.api import ANSWERS, KEY_HEADER, WAIT_HEADER, answered, asked_by, key_of
 from hosts.models import Host
@@ -143,6 +143,7 @@ class VerbsMixin(viewsets.GenericViewSet[Domain]):
         asked = BulkSerializer(data=request.data)
         asked.is_valid(raise_exception=True)
         wanted = dict(asked.validated_data)
+        demand_scope(request, wanted["verb"])
         if wanted.pop("dry_run"):
             plan = services.plan(verb=wanted["verb"], selector=wanted["selector"], order=wanted["order"])
             return Response(BulkPlanSerializer(plan).data)
@@ -179,6 +180,7 @@ class DomainViewSet(
     """The virtual machines of all hosts, as last reported. Only `xml` and `screenshot` wait for the host."""
 
     permission_classes = [IsAdministrator]
+    verbs = {"destroy": "forget", "force_off": "destroy", "partial_update": "metadata"}
     queryset = Domain.objects.all()
     filterset_class = DomainFilter
     ordering_fields = ["name", "state", "vcpus", "memory", "host__hostname", "first_seen", "autostart"]

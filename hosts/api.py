@@ -207,6 +207,7 @@ class OperationViewSet(viewsets.ReadOnlyModelViewSet[Operation]):
     """The changes that were asked for: who, what, when, and what became of it. None is ever deleted."""
 
     permission_classes = [IsAdministrator]
+    verbs = {"cancel": "cancel_operation"}
     queryset = Operation.objects.all()
     filterset_class = OperationFilter
     ordering_fields = [

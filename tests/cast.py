@@ -23,7 +23,7 @@ def sam(db: None) -> User:
 @pytest.fixture
 def api(ada: User) -> APIClient:
     """A program of Ada's, with a token. Errors become answers, as in service."""
-    _, token = create_token(user=ada, name="tests")
+    _, token = create_token(user=ada, name="tests", scope="administer")
     client = APIClient(raise_request_exception=False)
     client.credentials(HTTP_AUTHORIZATION=f"Token {token}")
     return client

@@ -253,6 +253,7 @@ SPECTACULAR_SETTINGS = {
         "OperationState": "hosts.choices.OperationState",
         "HopName": "hosts.choices.Hop",
         "JoinKeyState": "hosts.serializers.JOIN_KEY_STATES",
+        "TokenScope": "access.choices.Scope",
     },
 }
 KNOX_TOKEN_MODEL = "access.ApiToken"  # noqa: S105 -- the name of a model

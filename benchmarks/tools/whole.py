@@ -91,7 +91,7 @@ def whole(server: Server) -> Iterator[Whole]:
     ):
         try:
             lines_until(process, "Ctrl-C stops it")
-            token = server.manage("api_token", "admin").output.strip()
+            token = server.manage("api_token", "admin", "--scope", "administer").output.strip()
             yield Whole(server, process, port, token, sign_in(port))
         finally:
             process.send_signal(signal.SIGTERM)

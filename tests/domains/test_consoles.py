@@ -74,7 +74,7 @@ async def refused(end: BrowserEnd, hello: bytes | str | dict[str, Any]) -> int:
 
 
 def json_client(user: User) -> tuple[APIClient, str]:
-    _, token = create_token(user=user, name="console")
+    _, token = create_token(user=user, name="console", scope="operate")
     client = APIClient()
     client.credentials(HTTP_AUTHORIZATION=f"Token {token}")
     return client, token

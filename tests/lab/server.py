@@ -104,7 +104,7 @@ class Server:
         wait_for(settled, "the server is ready", deadline=60)
         if serving.poll() is not None:
             raise RuntimeError(said.read_text())
-        self._token = self.manage("api_token", "admin").strip()
+        self._token = self.manage("api_token", "admin", "--scope", "administer").strip()
 
     @property
     def headers(self) -> Json:

@@ -73,7 +73,7 @@ def test_a_repeated_request_is_answered_again_and_done_once(api: APIClient) -> N
 
 
 def test_keys_of_different_callers_do_not_meet(api: APIClient, ada: User) -> None:
-    _, text = create_token(user=ada, name="other")
+    _, text = create_token(user=ada, name="other", scope="administer")
     other = APIClient()
     other.credentials(HTTP_AUTHORIZATION=f"Token {text}")
     post(api, {"label": "one"}, path="/api/join-keys/")
