@@ -112,7 +112,8 @@ SENTENCES: Final[dict[str, str | Promise]] = {
     ),
     "retired": _("It was retired here. It comes back only when a person approves or adopts it."),
     "retired_told": _(
-        "It was retired here, and has forgotten this server. It comes back only when a person approves it."
+        "It was retired here, and has forgotten this server. It comes back only when a person approves or "
+        "adopts it."
     ),
     "retired_untold": _(
         "It was retired here, but could not be told: %(detail)s That is tried for an hour. Later, only "

@@ -54,6 +54,8 @@ def _host_of(ip: str, port: int, identity: Identity) -> Host:
 
 def _meet(host: Host, ip: str, port: int, identity: Identity) -> str:
     if host.trust in {Trust.DENIED, Trust.RETIRED}:
+        # Who lets it in later, or has it forget this server, must not dial whoever has its old address now.
+        record_proof(host, ip, port)
         return host.trust
     if host.problem == "duplicate_identity":
         return host.problem

@@ -15,7 +15,7 @@ ADVICE = {
     "clock_skew": "Set both clocks",
     "code_expired": "virshmanagerd code",
     "denied": "approves or adopts",
-    "duplicate_identity": "Reset the copy",
+    "duplicate_identity": "virshmanagerd reset",
     "enrolling": "in a minute",
     "fingerprint_changed": "Look at the host",
     "identity_mismatch": "Look at what runs there",
