@@ -1,11 +1,14 @@
-"""Tokens, setup links and second factors in the admin: to see and to revoke, never to make or to read."""
+"""Tokens, setup links and second factors in the admin: to see and to revoke, never to make or to read.
+
+The audit: to see.
+"""
 
 from allauth.mfa.models import Authenticator
 from django.contrib import admin
 from django.db.models import Model
 from django.http import HttpRequest
 
-from .models import ApiToken, SetupLink
+from .models import ApiToken, AuditEntry, SetupLink
 from .readonly import ReadOnlyAdmin
 
 
@@ -42,3 +45,14 @@ class AuthenticatorAdmin(RevocableAdmin):
     list_select_related = ["user"]
     search_fields = ["user__username"]
     fields = ["user", "type", "created_at", "last_used_at"]
+
+
+@admin.register(AuditEntry)
+class AuditEntryAdmin(ReadOnlyAdmin):
+    """It never changes: the database itself would refuse."""
+
+    list_display = ["at", "actor_name", "via", "source", "action", "target_name", "result", "problem"]
+    list_filter = ["via", "result", "action"]
+    search_fields = ["actor_name", "target_name", "target_id", "source"]
+    date_hierarchy = "at"
+    readonly_fields = ["sequence", "previous_hash", "hash"]

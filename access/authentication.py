@@ -19,6 +19,8 @@ from rest_framework.exceptions import AuthenticationFailed
 from rest_framework.request import Request
 
 from . import scopes
+from .audit import Actor, Origin, address_of, record_denial
+from .choices import Via
 from .models import ApiToken
 
 LAST_USE_IS_KEPT_EVERY = timedelta(minutes=1)
@@ -36,7 +38,14 @@ class TokenAuthentication(KnoxTokenAuthentication):  # type: ignore[misc]  # kno
     def authenticate(self, request: Request) -> tuple[User, ApiToken] | None:
         found: tuple[User, ApiToken] | None = super().authenticate(request)
         if found is not None:
-            scopes.demand_of(request, found[1].scope)
+            user, token = found
+            try:
+                scopes.demand_of(request, token.scope)
+            except scopes.ScopeTooNarrow as error:
+                source = address_of(request.META.get("REMOTE_ADDR"))
+                by = Origin(Actor.of(user), Via.TOKEN, token.name, source)
+                record_denial(request, error.default_code, by=by)
+                raise
         return found
 
     def authenticate_credentials(self, token: bytes) -> tuple[User, ApiToken]:
@@ -85,6 +94,14 @@ class Login(NamedTuple):
         request.session = import_module(settings.SESSION_ENGINE).SessionStore(self.session)
         user = get_user(request)
         return user if isinstance(user, User) else None
+
+
+def origin_of(login: Login, user: User, source: str) -> Origin:
+    """What the audit is told of what `user` does by this login, over a WebSocket from `source`."""
+    token = ApiToken.objects.filter(pk=login.token).first() if login.token is not None else None
+    if token is None:
+        return Origin(Actor.of(user), Via.SESSION, source=source)
+    return Origin(Actor.of(user), Via.TOKEN, token.name, source)
 
 
 def login_of_request(request: Request) -> Login:

@@ -1,5 +1,24 @@
+from django_filters.rest_framework import CharFilter, IsoDateTimeFilter, MultipleChoiceFilter
+
+from .choices import Action, Result, Via
 from .searching import SearchFilterSet
 
 
 class TokenFilter(SearchFilterSet):
     search_fields = ("name",)
+
+
+class AuditFilter(SearchFilterSet):
+    """Filters of the audit. Several actions or results: any of them. `actor` and `target` are names."""
+
+    search_fields = ("actor_name", "target_name", "target_id", "source", "problem")
+
+    actor = CharFilter(field_name="actor_name", max_length=150)
+    action = MultipleChoiceFilter(choices=Action.choices, distinct=False)
+    via = MultipleChoiceFilter(choices=Via.choices, distinct=False)
+    result = MultipleChoiceFilter(choices=Result.choices, distinct=False)
+    target_type = CharFilter(max_length=40)
+    target_id = CharFilter(max_length=64)
+    target = CharFilter(field_name="target_name", max_length=255)
+    after = IsoDateTimeFilter(field_name="at", lookup_expr="gte")
+    before = IsoDateTimeFilter(field_name="at", lookup_expr="lt")

@@ -8,7 +8,9 @@ from django.core.exceptions import PermissionDenied
 from django.http import HttpRequest, HttpResponseBase
 from django.shortcuts import resolve_url
 from django_htmx.http import HttpResponseClientRedirect
+from rest_framework.permissions import SAFE_METHODS
 
+from . import audit
 from .permissions import is_administrator
 
 # A user without rights may still leave, and look after what he signs in with.
@@ -22,6 +24,7 @@ OPEN_TO_EVERY_USER = frozenset(
     }
 )
 
+FORBIDDEN = 403
 View = Callable[..., HttpResponseBase]
 
 
@@ -45,3 +48,19 @@ class LoginRequiredMiddleware(DjangoLoginRequiredMiddleware):
         if name not in OPEN_TO_EVERY_USER and not is_administrator(request.user):
             raise PermissionDenied
         return None
+
+
+class AuditMiddleware:
+    """What is done while a request is answered is recorded as done by it; so is what it may not do."""
+
+    def __init__(self, get_response: Callable[[HttpRequest], HttpResponseBase]) -> None:
+        self.get_response = get_response
+
+    def __call__(self, request: HttpRequest) -> HttpResponseBase:
+        with audit.serving(request):
+            response = self.get_response(request)
+            refused = response.status_code == FORBIDDEN and request.method not in SAFE_METHODS
+            # Of strangers nothing is recorded but their logins: they could fill the disk.
+            if refused and request.user.is_authenticated:
+                audit.record_denial(request, "permission_denied")
+            return response

@@ -8,7 +8,7 @@ from django.db.models import Q, QuerySet
 from django.utils import timezone
 from knox.models import AbstractAuthToken, AuthTokenManager
 
-from .choices import Scope
+from .choices import Result, Scope, Via
 
 
 class ApiTokenQuerySet(QuerySet["ApiToken"]):
@@ -61,3 +61,49 @@ class SetupLink(models.Model):
 
     def __str__(self) -> str:
         return f"made {self.created_at:%Y-%m-%d %H:%M}"
+
+
+class AuditQuerySet(QuerySet["AuditEntry"]):
+    def sealed(self) -> Self:
+        """The chain, from its first row on."""
+        return self.filter(sequence__isnull=False).order_by("sequence")
+
+    def waiting(self) -> Self:
+        """What was written a moment ago, and is not chained yet."""
+        return self.filter(sequence__isnull=True)
+
+
+class AuditEntry(models.Model):
+    """One deed. Names are kept as they were: the row outlives what they point to, so it points to nothing.
+
+    The database lets nobody delete a row or change it, but for `sequence`, `previous_hash` and `hash`, once.
+    The triggers are in migration 0003; SQLite drops them when a later migration alters this table.
+    """
+
+    sequence = models.PositiveBigIntegerField(null=True, unique=True, editable=False)
+    at = models.DateTimeField(default=timezone.now, db_index=True)
+    actor_id = models.BigIntegerField(null=True)
+    actor_name = models.CharField(max_length=150, blank=True)
+    via = models.CharField(max_length=10, choices=Via)
+    via_name = models.CharField(max_length=100, blank=True, help_text="The token or the command.")
+    # No inet: the hash is over the text that was written.
+    source = models.CharField(max_length=45, blank=True, help_text="The IP address it came from.")
+    # One of Action: a new word needs no migration.
+    action = models.CharField(max_length=40)
+    target_type = models.CharField(max_length=40, blank=True)
+    target_id = models.CharField(max_length=64, blank=True)
+    target_name = models.CharField(max_length=255, blank=True)
+    result = models.CharField(max_length=10, choices=Result, default=Result.OK)
+    problem = models.CharField(max_length=60, blank=True, help_text="Why not, as a stable word.")
+    detail = models.JSONField(default=dict, blank=True)
+    previous_hash = models.CharField(max_length=64, blank=True, editable=False)
+    hash = models.CharField(max_length=64, blank=True, editable=False)
+
+    objects = AuditQuerySet.as_manager()
+
+    class Meta:
+        ordering = ["-id"]
+        verbose_name_plural = "audit entries"
+
+    def __str__(self) -> str:
+        return f"{self.action} {self.target_name}".rstrip()

@@ -1,10 +1,10 @@
-"""The setup page, where the first administrator is made, and the page of API tokens."""
+"""The setup page, where the first administrator is made, the page of API tokens, and that of the audit."""
 
 from django.contrib import messages
 from django.contrib.auth import login
 from django.contrib.auth.decorators import login_not_required
 from django.db.models import QuerySet
-from django.http import Http404, HttpRequest, HttpResponse
+from django.http import Http404, HttpRequest, HttpResponse, HttpResponseBadRequest, HttpResponseBase
 from django.shortcuts import get_object_or_404, redirect, render
 from django.utils.translation import gettext as _
 from django.views.decorators.cache import never_cache
@@ -12,10 +12,17 @@ from django.views.decorators.debug import sensitive_post_parameters
 from django.views.decorators.http import require_http_methods, require_POST, require_safe
 
 from . import services
+from .choices import Action, Result
 from .errors import SetupClosed
+from .exporting import streamed
+from .filters import AuditFilter
 from .forms import FirstAdministratorForm, TokenForm
-from .models import ApiToken
+from .listing import listing
+from .models import ApiToken, AuditEntry
 from .requests import PageRequest
+
+# What the form above the table asks for; other filters come from links, and stay.
+FIELDS_OF_THE_FORM = frozenset({"search", "actor", "action", "result", "target", "after", "before"})
 
 
 @login_not_required
@@ -69,3 +76,32 @@ def _tokens_of(request: PageRequest) -> QuerySet[ApiToken]:
     """A person sees and ends his own tokens."""
     own: QuerySet[ApiToken] = ApiToken.objects.filter(user=request.user)
     return own
+
+
+@require_safe
+def audit(request: PageRequest) -> HttpResponse:
+    """Who did what, the newest first."""
+    found = listing(request, AuditFilter, AuditEntry.objects.all(), orderings={"at"}, default="-at")
+    shown = [name for name in AuditFilter.base_filters if name not in FIELDS_OF_THE_FORM]
+    context = {
+        "section": "audit",
+        "list": found,
+        "ordering": found.ordering,
+        "entries": found.page.object_list,
+        "actions": Action.choices,
+        "results": Result.choices,
+        "filters": request.GET,
+        "kept": [
+            (name, value) for name in [*shown, "ordering"] for value in request.GET.getlist(name) if value
+        ],
+    }
+    return render(request, "access/audit.html", context)
+
+
+@require_safe
+def export_audit(request: PageRequest) -> HttpResponseBase:
+    """The rows that the address asks for, as a file."""
+    filters = AuditFilter(request.GET, queryset=AuditEntry.objects.all(), request=request)
+    if not filters.is_valid():
+        return HttpResponseBadRequest(_("A filter in the address is not known."))
+    return streamed(request, filters.qs)

@@ -3,7 +3,7 @@ from datetime import timedelta
 from rest_framework import serializers
 
 from .choices import Scope
-from .models import ApiToken
+from .models import ApiToken, AuditEntry
 from .services import TOKEN_LIFE
 
 TEN_YEARS = 10 * 365 * 86400
@@ -52,3 +52,34 @@ class CreatedTokenSerializer(TokenSerializer):
 
     class Meta(TokenSerializer.Meta):
         fields = [*TokenSerializer.Meta.fields, "token"]
+
+
+class ActorSerializer(serializers.Serializer[AuditEntry]):
+    """Who acted, as he was called then. `id` is null of one who has no account here."""
+
+    id = serializers.IntegerField(source="actor_id", allow_null=True)
+    name = serializers.CharField(source="actor_name")
+
+
+class AuditTargetSerializer(serializers.Serializer[AuditEntry]):
+    """What it was done to, as it was called then."""
+
+    type = serializers.CharField(source="target_type")
+    id = serializers.CharField(source="target_id")
+    name = serializers.CharField(source="target_name")
+
+
+class AuditEntrySerializer(serializers.ModelSerializer[AuditEntry]):
+    """A row of the audit. Of one that is not chained yet `sequence` is null, and the hashes are empty."""
+
+    actor = ActorSerializer(source="*", read_only=True)
+    target = AuditTargetSerializer(source="*", read_only=True)
+    detail = serializers.DictField(read_only=True)
+
+    class Meta:
+        model = AuditEntry
+        fields = [
+            *("sequence", "at", "actor", "via", "via_name", "source", "action", "target"),
+            *("result", "problem", "detail", "previous_hash", "hash"),
+        ]
+        read_only_fields = fields

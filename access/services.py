@@ -10,7 +10,8 @@ from django.db import transaction
 from django.urls import reverse
 from django.utils import timezone
 
-from .choices import Scope
+from . import audit
+from .choices import Action, Scope
 from .errors import NoSuchUser, SetupClosed
 from .models import ApiToken, SetupLink
 
@@ -34,6 +35,7 @@ def create_setup_link() -> str:
             raise SetupClosed
         SetupLink.objects.all().delete()
         SetupLink.objects.create(digest=_digest(secret), expires_at=timezone.now() + SETUP_LINK_LIFE)
+        audit.record(Action.SETUP_LINK_CREATE)
     return str(settings.PUBLIC_URL) + reverse("setup", args=[secret])
 
 

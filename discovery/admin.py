@@ -33,7 +33,7 @@ class RangeAdmin(ReadOnlyAdmin):
     def _request(self, request: HttpRequest, queryset: QuerySet[Range], phase: Phase) -> None:
         for range_ in queryset:
             try:
-                services.request_crawl(range_, phase)
+                services.start_by_hand(range_, phase)
                 self.message_user(request, _("A crawl of %(range)s was requested.") % {"range": range_})
             except DiscoveryError as refusal:
                 self.message_user(request, f"{range_}: {refusal}", messages.WARNING)
@@ -61,7 +61,7 @@ class CrawlAdmin(ReadOnlyAdmin):
     @admin.action(description=_("Cancel, and keep what was found"))
     def cancel(self, request: HttpRequest, queryset: QuerySet[Crawl]) -> None:
         for crawl in queryset:
-            services.cancel(crawl)
+            services.cancel_by_hand(crawl)
 
 
 @admin.register(Chunk)

@@ -30,7 +30,7 @@ class RangeViewSet(viewsets.ModelViewSet[Range]):
         range_ = self.get_object()
         asked = NewCrawlSerializer(data=request.data)
         asked.is_valid(raise_exception=True)
-        crawl = services.request_crawl(range_, asked.validated_data["phase"])
+        crawl = services.start_by_hand(range_, asked.validated_data["phase"])
         return Response(CrawlSerializer(crawl).data, status=202)
 
 
@@ -47,7 +47,7 @@ class CrawlViewSet(viewsets.ReadOnlyModelViewSet[Crawl]):
     @action(detail=True, methods=["post"])
     def cancel(self, request: Request, pk: str) -> Response:
         """End the crawl. What it found is kept."""
-        services.cancel(self.get_object())
+        services.cancel_by_hand(self.get_object())
         return Response(self.get_serializer(self.get_object()).data)
 
 

@@ -5,7 +5,7 @@ class DiscoveryConfig(AppConfig):
     name = "discovery"
 
     def ready(self) -> None:
-        from django.db.models.signals import pre_delete
+        from django.db.models.signals import post_delete, pre_delete
 
         from hosts import guards
         from hosts.filters import register_host_filter
@@ -17,3 +17,4 @@ class DiscoveryConfig(AppConfig):
         guards.register(services.may_dial)
         register_host_filter("range", HostRangeFilter())
         pre_delete.connect(services.release_addresses, sender=Range)
+        post_delete.connect(services.record_deletion, sender=Range)

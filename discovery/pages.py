@@ -175,7 +175,7 @@ def start_crawl(request: PageRequest, pk: int) -> HttpResponse:
 
 def _start(request: PageRequest, range_: Range, phase: Phase) -> None:
     try:
-        services.request_crawl(range_, phase)
+        services.start_by_hand(range_, phase)
     except CrawlRunning:
         messages.info(request, _("This crawl is running already."))
     except DiscoveryError as error:
@@ -195,6 +195,6 @@ def crawl_page(request: PageRequest, pk: int) -> HttpResponse:
 @require_POST
 def cancel_crawl(request: PageRequest, pk: int) -> HttpResponse:
     crawl = get_object_or_404(Crawl, pk=pk)
-    services.cancel(crawl)
+    services.cancel_by_hand(crawl)
     messages.info(request, _("The crawl is being cancelled. What it found is kept."))
     return redirect("range", crawl.range_id)

@@ -15,6 +15,7 @@ from channels.db import database_sync_to_async
 from django.db import DatabaseError
 from redis.exceptions import RedisError
 
+from access.audit import address_of
 from access.authentication import Login, login_of_socket
 from hosts.agent.stream import ConsoleKind, ConsoleMode, Stream, open_console
 from hosts.errors import AgentError, ProblemAnswer, RetryLater, StreamEnded
@@ -132,7 +133,8 @@ async def _serve(scope: Any, browser: Browser) -> None:
     if not await database_sync_to_async(services.may_use_consoles)(login):
         raise Ends(LOGIN_NEEDED)
     ticket, mode = await browser.hello()
-    admitted = await database_sync_to_async(services.admit_to_console)(ticket, login=login)
+    source = address_of((scope.get("client") or [""])[0])
+    admitted = await database_sync_to_async(services.admit_to_console)(ticket, login=login, source=source)
     if admitted is None:
         raise Ends(TICKET_REFUSED)
     domain, kind = admitted

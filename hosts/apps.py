@@ -10,6 +10,12 @@ class HostsConfig(AppConfig):
     name = "hosts"
 
     def ready(self) -> None:
+        from django.db.models.signals import post_delete
+
+        from . import services
+        from .models import QuarantinedKey
+
+        post_delete.connect(services.record_release, sender=QuarantinedKey)
         soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
         wanted = OPEN_FILES if hard == resource.RLIM_INFINITY else min(OPEN_FILES, hard)
         if soft != resource.RLIM_INFINITY and soft < wanted:

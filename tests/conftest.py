@@ -2,7 +2,7 @@
 
 import signal
 
-pytest_plugins = ["tests.cast", "tests.networks.requirements", "tests.redis_server"]
+pytest_plugins = ["tests.append_only", "tests.cast", "tests.networks.requirements", "tests.redis_server"]
 
 
 def pytest_sessionstart() -> None:

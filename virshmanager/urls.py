@@ -6,6 +6,7 @@ from django.urls import include, path
 from django.views.generic import RedirectView
 from drf_spectacular.views import SpectacularAPIView, SpectacularSwaggerSplitView
 
+from access.pages import audit, export_audit
 from domains.api import DefineView
 from domains.metrics import HostMetricsView
 
@@ -20,6 +21,8 @@ urlpatterns = [
     path("", include("hosts.urls")),
     path("", include("domains.urls")),
     path("account/", include("access.urls")),
+    path("audit/", audit, name="audit"),
+    path("audit/export/", export_audit, name="export-audit"),
     path("api/schema/", SpectacularAPIView.as_view(), name="schema"),
     # It is a page, and cannot answer as the API does when it is asked for its options.
     path(

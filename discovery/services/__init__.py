@@ -1,9 +1,9 @@
 """What discovery does. One idea per module; this is what the rest of the server calls."""
 
 from .carrying import carry
-from .crawls import beat, cancel, reap, request_crawl, wait_if_lost
+from .crawls import beat, cancel, cancel_by_hand, reap, request_crawl, start_by_hand, wait_if_lost
 from .own import OwnNetwork, own_networks
-from .ranges import create_range, may_dial, release_addresses, update_range
+from .ranges import create_range, may_dial, record_deletion, release_addresses, update_range
 from .schedule import request_due
 from .views import address_grid, counts, counts_of
 
@@ -12,6 +12,7 @@ __all__ = [
     "address_grid",
     "beat",
     "cancel",
+    "cancel_by_hand",
     "carry",
     "counts",
     "counts_of",
@@ -19,9 +20,11 @@ __all__ = [
     "may_dial",
     "own_networks",
     "reap",
+    "record_deletion",
     "release_addresses",
     "request_crawl",
     "request_due",
+    "start_by_hand",
     "update_range",
     "wait_if_lost",
 ]

@@ -14,6 +14,8 @@ from django.utils.translation import gettext as _
 from kombu.exceptions import OperationalError as BrokerError
 from redis.exceptions import RedisError
 
+from access import audit
+from access.choices import Action
 from hosts.live import CRAWLS, FLEET, publish
 
 from ..choices import ACTIVE_STATES, ChunkState, CrawlState, Phase
@@ -71,6 +73,22 @@ def request_crawl(
     if not here:
         transaction.on_commit(lambda: _call_carriers(crawl, len(chunks)))
     return crawl
+
+
+def start_by_hand(range_: Range, phase: str, **how: Any) -> Crawl:
+    """As `request_crawl`, for a person: recorded, also when it is refused."""
+    with audit.deed(Action.CRAWL_START, range_, detail={"phase": phase}) as doing:
+        crawl = request_crawl(range_, phase, **how)
+        doing.detail["crawl"] = crawl.pk
+    return crawl
+
+
+def cancel_by_hand(crawl: Crawl) -> bool:
+    """As `cancel`, for a person: recorded, if there was something to cancel."""
+    with transaction.atomic():
+        if ended := cancel(crawl):
+            audit.record(Action.CRAWL_CANCEL, crawl)
+    return ended
 
 
 def _call_carriers(crawl: Crawl, chunks: int) -> None:

@@ -7,6 +7,8 @@ from typing import Any, TypedDict, Unpack
 from django.db import IntegrityError, transaction
 from django.utils.translation import gettext as _
 
+from access import audit
+from access.choices import Action
 from hosts.choices import DAEMON_PORT, MAX_PORT
 from hosts.live import CRAWLS, FLEET, publish
 
@@ -61,7 +63,9 @@ def create_range(
         schedule=schedule,
     )
     try:
-        _save(range_)
+        with audit.deed(Action.RANGE_CREATE) as doing:
+            _save(range_)
+            doing.target, doing.detail = range_, {"port": range_.port, "enabled": range_.enabled}
     except IntegrityError:
         raise BadRange("cidr", _("There is a range %(cidr)s already.") % {"cidr": range_.cidr}) from None
     return range_
@@ -74,8 +78,12 @@ def update_range(range_: Range, **changes: Unpack[RangeFields]) -> Range:
     """
     if str(parse_range(changes.pop("cidr", range_.cidr))) != range_.cidr:
         raise BadRange("cidr", _("The block of a range cannot change. Make another range."))
-    _write(range_, **changes)
-    _save(range_)
+    before = {name: getattr(range_, name) for name in changes}
+    with audit.deed(Action.RANGE_CHANGE, range_) as doing:
+        _write(range_, **changes)
+        _save(range_)
+        changed = sorted(name for name, value in before.items() if getattr(range_, name) != value)
+        doing.detail = {"changed": changed, "enabled": range_.enabled}
     if not range_.enabled:
         for crawl in range_.crawls.active():
             cancel(crawl)
@@ -143,6 +151,11 @@ def release_addresses(*, instance: Range, **_signal: object) -> None:
     """Before a range is deleted, hand its addresses to a wider one. (Receiver of pre_delete.)"""
     _hand_out(instance, Range.objects.enabled().exclude(pk=instance.pk))
     publish("range.changed", instance.pk, FLEET, CRAWLS)
+
+
+def record_deletion(*, instance: Range, **_signal: object) -> None:
+    """Of whoever deletes a range, and however. (Receiver of post_delete.)"""
+    audit.record(Action.RANGE_DELETE, instance)
 
 
 def may_dial(ip: str) -> bool:

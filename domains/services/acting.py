@@ -9,6 +9,8 @@ from typing import Any, Final
 from django.contrib.auth.models import User
 from django.utils.translation import gettext as _
 
+from access import audit
+from access.choices import Action
 from hosts.choices import TargetType, Trust
 from hosts.models import Host, Operation
 from hosts.services import accept, replayed
@@ -45,7 +47,8 @@ def act(
     first = replayed(actor, key, fingerprint)
     if first is not None:
         return first
-    judge(domain, VERBS[verb])
+    with audit.refusals(Action.OPERATION_ACCEPT, domain, actor=actor, detail={"verb": verb}):
+        judge(domain, VERBS[verb])
     return accept(
         host=domain.host,
         target_type=TargetType.DOMAIN,
@@ -85,8 +88,9 @@ def define(
     first = replayed(actor, key, fingerprint)
     if first is not None:
         return first
-    if host.trust != Trust.OWNED:
-        raise HostNotOwned
+    with audit.refusals(Action.OPERATION_ACCEPT, host, actor=actor, detail={"verb": "define"}):
+        if host.trust != Trust.OWNED:
+            raise HostNotOwned
     return accept(
         host=host,
         target_type=TargetType.HOST,
@@ -110,8 +114,9 @@ def forget(domain: Domain) -> None:
     Raises:
         DomainPresent: when it is listed.
     """
-    if not Domain.objects.filter(pk=domain.pk, missing_since__isnull=False).delete()[0]:
-        raise DomainPresent
+    with audit.deed(Action.DOMAIN_FORGET, domain, detail={"host": str(domain.host)}):
+        if not Domain.objects.filter(pk=domain.pk, missing_since__isnull=False).delete()[0]:
+            raise DomainPresent
 
 
 def actions_of(domain: Domain) -> list[str]:

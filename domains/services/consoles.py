@@ -3,7 +3,9 @@
 import logging
 from typing import TypedDict
 
-from access.authentication import Login
+from access import audit
+from access.authentication import Login, origin_of
+from access.choices import Action, Result
 from access.permissions import is_administrator
 from hosts.choices import Trust
 
@@ -37,15 +39,24 @@ def offer_console(domain: Domain, *, kind: str, login: Login) -> ConsoleTicket:
     return ConsoleTicket(ticket=ticket, expires_in=tickets.LAST_SECONDS, url=CONSOLE_PATH)
 
 
-def admit_to_console(ticket: str, *, login: Login) -> tuple[Domain, str] | None:
-    """Return the domain and the kind of console that a ticket opens; None if it opens none to this login."""
+def admit_to_console(ticket: str, *, login: Login, source: str = "") -> tuple[Domain, str] | None:
+    """Return the domain and the kind of console that a ticket opens; None if it opens none to this login.
+
+    `source` is the address from which it is asked.
+    """
     grant = tickets.redeem(ticket)
     user = login.user()
-    if grant is None or grant.login != login.digest or user is None or not is_administrator(user):
+    if user is None or not is_administrator(user):
         return None
-    domain = Domain.objects.select_related("host").filter(pk=grant.domain_id).first()
-    if domain is None:
+    domain = None
+    if grant is not None and grant.login == login.digest:
+        domain = Domain.objects.select_related("host").filter(pk=grant.domain_id).first()
+    by = origin_of(login, user, source)
+    if grant is None or domain is None:
+        refusal = {"result": Result.REFUSED, "problem": "ticket_refused"}
+        audit.record(Action.CONSOLE_OPEN, audit.Target("domain"), by=by, **refusal)
         return None
+    audit.record(Action.CONSOLE_OPEN, domain, detail={"kind": grant.kind, "host": str(domain.host)}, by=by)
     logger.info("User %s opens the %s console of domain %s.", user.pk, grant.kind, domain.pk)
     return domain, grant.kind
 

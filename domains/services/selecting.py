@@ -8,6 +8,9 @@ from typing import Any, Final, Literal, TypedDict
 from django.contrib.auth.models import User
 from django.utils.translation import gettext as _
 
+from access import audit
+from access.choices import Action
+from hosts.choices import TargetType
 from hosts.errors import BadInput
 from hosts.models import Operation
 from hosts.services import Target, accept_bulk, replayed
@@ -94,8 +97,11 @@ def bulk(
     if first is not None:
         return first
     found = plan(verb=verb, selector=selector, order=order)
-    if not found.chosen:
-        raise NothingToDo(found.skipped[:REASONS_KEPT])
+    with audit.refusals(
+        Action.OPERATION_ACCEPT, audit.Target(TargetType.SELECTION), actor=actor, detail={"verb": verb}
+    ):
+        if not found.chosen:
+            raise NothingToDo(found.skipped[:REASONS_KEPT])
     return accept_bulk(
         verb=verb,
         targets=[_target(domain) for domain in found.chosen],

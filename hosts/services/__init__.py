@@ -22,7 +22,7 @@ from .operations import (
     wait_for,
 )
 from .probing import ProbeOutcome, probe
-from .quarantine import note_stranger
+from .quarantine import note_stranger, record_release
 from .refreshing import RefreshOutcome, keep_listing, refresh
 from .renewing import renew, renew_due
 from .statuses import publish_statuses
@@ -75,6 +75,7 @@ __all__ = [
     "note_twins",
     "probe",
     "publish_statuses",
+    "record_release",
     "refresh",
     "renew",
     "renew_due",

@@ -3,6 +3,9 @@
 from django.contrib.auth.models import User
 from django.utils.translation import gettext
 
+from access import audit
+from access.choices import Action
+
 from .. import guards, trust
 from ..choices import DAEMON_PORT
 from ..errors import BadInput, NotPossible
@@ -12,7 +15,7 @@ from .meeting import meet
 from .quarantine import note_stranger
 
 
-def add_by_hand(address: str, port: int = DAEMON_PORT, *, actor: User | None = None) -> Host:  # noqa: ARG001 -- audit
+def add_by_hand(address: str, port: int = DAEMON_PORT, *, actor: User | None = None) -> Host:
     """Meet the daemon at an address now: at most one identification and one enrolment.
 
     Raises:
@@ -23,6 +26,13 @@ def add_by_hand(address: str, port: int = DAEMON_PORT, *, actor: User | None = N
         raise BadInput(
             "address", gettext("This address lies in no enabled range. Add a range that holds it first.")
         )
+    with audit.refusals(Action.HOST_ADD, audit.Target("address", name=address), actor=actor):
+        host = _met(address, port)
+    audit.record(Action.HOST_ADD, host, actor=actor, detail={"address": address, "trust": host.trust})
+    return host
+
+
+def _met(address: str, port: int) -> Host:
     found = identify(address, port, client=trust.server_identity())
     if isinstance(found, Stranger):
         note_stranger(address, found)

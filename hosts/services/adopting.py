@@ -5,6 +5,9 @@ from django.db import transaction
 from django.utils.translation import gettext
 from django.views.decorators.debug import sensitive_variables
 
+from access import audit
+from access.choices import Action
+
 from .. import guards, trust
 from ..choices import JoinedBy, Trust
 from ..enrolment import CodeEnrolment
@@ -31,6 +34,14 @@ def adopt(host: Host, code: str, *, actor: User | None = None) -> None:
         NotPossible: when the host is owned, or did not prove itself; `problem` says how.
         OutsideRanges: when its address lies in no enabled range.
     """
+    told = {"fingerprint": host.public_key_sha256}
+    with audit.refusals(Action.HOST_ADOPT, host, actor=actor, detail=told):
+        _adopt(host, code, actor)
+    audit.record(Action.HOST_ADOPT, host, actor=actor, detail=told)
+
+
+@sensitive_variables("code", "read")
+def _adopt(host: Host, code: str, actor: User | None) -> None:
     try:
         read = read_code(code)
     except ValueError:

@@ -9,6 +9,9 @@ from django.db import transaction
 from django.utils import timezone
 from kombu.exceptions import OperationalError
 
+from access import audit
+from access.choices import Action
+
 from ..agent import hang_up
 from ..choices import Trust
 from ..errors import NotPossible, sentence
@@ -29,18 +32,13 @@ def approve(host: Host, *, actor: User | None = None) -> None:
         NotPossible: when it does not wait for an approval.
     """
     if host.trust == Trust.OWNED and host.problem == "duplicate_identity":
-        _decide(host, {Trust.OWNED}, "not_waiting", boot_id="", problem="", reason="")
+        with audit.deed(Action.HOST_APPROVE, host, actor=actor, detail={"duplicate": True}):
+            _decide(host, {Trust.OWNED}, "not_waiting", boot_id="", problem="", reason="")
     else:
         waiting = {Trust.PENDING, Trust.DENIED, Trust.RETIRED}
-        _decide(
-            host,
-            waiting,
-            "not_waiting",
-            trust=Trust.PENDING,
-            **approval(actor),
-            problem="",
-            reason="",
-        )
+        values = approval(actor) | {"problem": "", "reason": ""}
+        with audit.deed(Action.HOST_APPROVE, host, actor=actor, detail={"was": host.trust}):
+            _decide(host, waiting, "not_waiting", trust=Trust.PENDING, **values)
     wake(host)
 
 
@@ -49,17 +47,18 @@ def approval(actor: User | None) -> dict[str, object]:
     return {"approved_at": timezone.now(), "approved_by": actor.get_username() if actor else ""}
 
 
-def deny(host: Host, *, actor: User | None = None) -> None:  # noqa: ARG001 -- for the audit log
+def deny(host: Host, *, actor: User | None = None) -> None:
     """Refuse a host that is not owned. It is not spoken to until a person approves it.
 
     Raises:
         NotPossible: when it is owned, or denied or retired already.
     """
     refusal = "still_owned" if host.trust == Trust.OWNED else "not_waiting"
-    _decide(host, {Trust.FOUND, Trust.PENDING}, refusal, trust=Trust.DENIED, **_because("denied"))
+    with audit.deed(Action.HOST_DENY, host, actor=actor):
+        _decide(host, {Trust.FOUND, Trust.PENDING}, refusal, trust=Trust.DENIED, **_because("denied"))
 
 
-def retire(host: Host, *, actor: User | None = None) -> None:  # noqa: ARG001 -- for the audit log
+def retire(host: Host, *, actor: User | None = None) -> None:
     """Give an owned host up: its certificates are worth nothing here, and a worker has it forget this server.
 
     Whether it can be reached or not; which of the two it was is on the host then (see `farewells`).
@@ -68,19 +67,19 @@ def retire(host: Host, *, actor: User | None = None) -> None:  # noqa: ARG001 --
         NotPossible: when it is not owned.
     """
     values = {"farewell_until": timezone.now() + FAREWELL_FOR, **_because("retired")}
-    with transaction.atomic():
+    with audit.deed(Action.HOST_RETIRE, host, actor=actor):
         _decide(host, {Trust.OWNED}, "not_owned", trust=Trust.RETIRED, **values)
         deny_certificates(host)
     transaction.on_commit(partial(_send, "say_farewell", host.pk))
 
 
-def forget(host: Host, *, actor: User | None = None) -> None:  # noqa: ARG001 -- for the audit log
+def forget(host: Host, *, actor: User | None = None) -> None:
     """Delete the row of a host that is not owned. Nothing on the hypervisor changes.
 
     Raises:
         NotPossible: when it is owned.
     """
-    with transaction.atomic():
+    with audit.deed(Action.HOST_FORGET, host, actor=actor, detail={"uuid": str(host.uuid)}):
         announce(host)
         if not Host.objects.exclude(trust=Trust.OWNED).filter(pk=host.pk).delete()[0]:
             raise NotPossible("still_owned")

@@ -3,8 +3,12 @@
 from datetime import timedelta
 
 from cryptography import x509
+from django.db import transaction
 from django.db.models import Q
 from django.utils import timezone
+
+from access import audit
+from access.choices import Action, Result
 
 from .. import trust
 from ..agent import hang_up
@@ -38,7 +42,7 @@ def enrol(host: Host, ip: str, port: int, identity: Identity) -> str:
     except EnrolmentError as error:
         if error.problem == "mitm_suspected" and host.owned_at is None:
             quarantine(identity.public_key_sha256, claimed=identity.uuid, ip=ip, problem=error.problem)
-        set_problem(host, error.problem, str(error))
+        fail(host, error.problem, str(error))
         return error.problem
     finally:
         release_lease(host)
@@ -100,17 +104,30 @@ def own(host: Host) -> str:
     try:
         report = ask(host)
     except AgentError as error:
-        set_problem(host, error.problem, error.reason)
+        fail(host, error.problem, error.reason)
         return error.problem
     # A person may have denied it while it proved itself: then it is not owned after all.
-    if not Host.objects.filter(pk=host.pk, trust__in=WAITING).update(
-        trust=Trust.OWNED, owned_at=timezone.now()
-    ):
+    with transaction.atomic():
+        waiting = Host.objects.filter(pk=host.pk, trust__in=WAITING)
+        owned = waiting.update(trust=Trust.OWNED, owned_at=timezone.now())
+        if owned:
+            audit.record(Action.HOST_ENROL, host, detail=_proof(host))
+    if not owned:
         host.refresh_from_db()
         return host.trust
     host.refresh_from_db()
     store(host, report)
     return Trust.OWNED
+
+
+def fail(host: Host, problem: str, reason: str) -> None:
+    """Show why it was not owned, and record it once: it is tried again by each crawl."""
+    if set_problem(host, problem, reason):
+        audit.record(Action.HOST_ENROL, host, result=Result.REFUSED, problem=problem, detail=_proof(host))
+
+
+def _proof(host: Host) -> dict[str, str]:
+    return {"join_key": str(host.join_key_id or ""), "fingerprint": host.public_key_sha256}
 
 
 def take_lease(host: Host) -> bool:

@@ -12,6 +12,9 @@ from django.db.models import F
 from django.utils import timezone
 from django.utils.translation import gettext
 
+from access import audit
+from access.choices import Action
+
 from .. import trust
 from ..choices import (
     JOIN_KEY_LIFE,
@@ -42,7 +45,7 @@ def create_join_key(
     """
     _check(label, expires_in, max_uses)
     secret = secrets.token_bytes(SECRET_BYTES)
-    key = JoinKey.objects.create(
+    key = JoinKey(
         label=label,
         derived_key=derive_key(secret),
         cidrs=[_network(cidr) for cidr in cidrs],
@@ -51,6 +54,9 @@ def create_join_key(
         created_by=actor,
         expires_at=timezone.now() + expires_in,
     )
+    told = {"approve": key.approve, "max_uses": max_uses, "expires_at": key.expires_at.isoformat()}
+    with audit.deed(Action.JOIN_KEY_CREATE, key, actor=actor, detail=told):
+        key.save(force_insert=True)
     return key, {
         "version": 1,
         "key_id": str(key.id),
@@ -78,9 +84,11 @@ def _network(cidr: str) -> str:
         raise BadInput("cidrs", gettext("Not a CIDR block: %(reason)s") % {"reason": error}) from None
 
 
-def revoke_join_key(key: JoinKey, *, actor: User | None = None) -> None:  # noqa: ARG001 -- for the audit log
+def revoke_join_key(key: JoinKey, *, actor: User | None = None) -> None:
     """Let no host join by this key any more. Hosts that joined by it stay owned."""
-    JoinKey.objects.filter(pk=key.pk, revoked_at=None).update(revoked_at=timezone.now())
+    with transaction.atomic():
+        if JoinKey.objects.filter(pk=key.pk, revoked_at=None).update(revoked_at=timezone.now()):
+            audit.record(Action.JOIN_KEY_REVOKE, key, actor=actor)
     key.refresh_from_db()
 
 

@@ -2,6 +2,11 @@
 
 from dataclasses import dataclass
 
+from django.db import transaction
+
+from access import audit
+from access.choices import Action
+
 from ..agent import agent_of, hang_up
 from ..choices import Trust
 from ..errors import AgentError, sentence
@@ -126,7 +131,10 @@ def _lose(host: Host, ip: str, port: int, identity: Identity) -> str:
     """The host was reset: it is a newcomer again, and may join by a new key."""
     hang_up(host)
     owned = Host.objects.filter(pk=host.pk, trust=Trust.OWNED)
-    owned.update(trust=Trust.FOUND, join_key=None, approved_at=None, approved_by="", joined_by="")
+    values = {"trust": Trust.FOUND, "join_key": None, "approved_at": None, "approved_by": "", "joined_by": ""}
+    with transaction.atomic():
+        if owned.update(**values):
+            audit.record(Action.HOST_LOSE, host, detail={"address": ip})
     host.refresh_from_db()
     if host.trust != Trust.FOUND:
         return host.trust

@@ -1,8 +1,13 @@
 """Keys that tried what they could not prove: shown, and not spoken to again."""
 
 import uuid
+from typing import Any
 
+from django.db import transaction
 from django.utils import timezone
+
+from access import audit
+from access.choices import Action
 
 from ..errors import sentence
 from ..identify import Stranger
@@ -18,16 +23,24 @@ def is_quarantined(public_key_sha256: str) -> bool:
 
 def quarantine(public_key_sha256: str, *, claimed: uuid.UUID | None, ip: str, problem: str) -> None:
     """Put a key away for the problem that it showed. What it claimed to be is not touched."""
-    QuarantinedKey.objects.update_or_create(
-        public_key_sha256=public_key_sha256,
-        defaults={"ip": ip, "problem": problem, "reason": sentence(problem), "last_seen": timezone.now()},
-        create_defaults={
-            "claimed_uuid": claimed,
-            "ip": ip,
-            "problem": problem,
-            "reason": sentence(problem),
-        },
-    )
+    with transaction.atomic():
+        key, new = QuarantinedKey.objects.update_or_create(
+            public_key_sha256=public_key_sha256,
+            defaults={"ip": ip, "problem": problem, "reason": sentence(problem), "last_seen": timezone.now()},
+            create_defaults={
+                "claimed_uuid": claimed,
+                "ip": ip,
+                "problem": problem,
+                "reason": sentence(problem),
+            },
+        )
+        if new:
+            audit.record(Action.KEY_QUARANTINE, key, detail={"sha256": public_key_sha256})
+
+
+def record_release(*, instance: QuarantinedKey, **_signal: Any) -> None:
+    """A person lets a key be heard again. (Receiver of post_delete.)"""
+    audit.record(Action.KEY_RELEASE, instance, detail={"sha256": instance.public_key_sha256})
 
 
 def note_stranger(ip: str, stranger: Stranger) -> None:

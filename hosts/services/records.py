@@ -23,9 +23,12 @@ def record(host: Host, **values: object) -> bool:
     return bool(changed)
 
 
-def set_problem(host: Host, problem: str, reason: str = "") -> None:
-    """Show what is wrong with a host, in words; an empty `problem` says that all is well."""
-    record(host, problem=problem, reason=reason or (sentence(problem) if problem else ""))
+def set_problem(host: Host, problem: str, reason: str = "") -> bool:
+    """Show what is wrong with a host, in words; an empty `problem` says that all is well.
+
+    Returns whether that is news.
+    """
+    return record(host, problem=problem, reason=reason or (sentence(problem) if problem else ""))
 
 
 def note_address(host: Host, ip: str, port: int) -> None:

@@ -12,8 +12,12 @@ from typing import Final, Protocol
 
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import Encoding
+from django.db import transaction
 from django.db.models import Q
 from django.utils import timezone
+
+from access import audit
+from access.choices import Action
 
 from .. import trust
 from ..agent import Recovery, agent_of
@@ -78,7 +82,9 @@ def _renew_by(way: Way, host: Host) -> None:
     certificate = trust.ca().sign_host(key)
     record_certificate(host, certificate)
     way.put_certificate(certificate.public_bytes(Encoding.PEM).decode())
-    note_in_use(host, certificate)
+    with transaction.atomic():
+        note_in_use(host, certificate)
+        audit.record(Action.HOST_RENEW, host, detail={"serial": host.certificate_serial})
 
 
 def _due(now: datetime) -> Iterator[Host]:

@@ -26,6 +26,7 @@ QUERIES = {
     "/api/operations/": LOGIN + 2,
     "/api/join-keys/": LOGIN + 2,
     "/api/tokens/": LOGIN + 2,
+    "/api/audit/": LOGIN + 2,
     "/api/summary/": LOGIN + 8,
 }
 

@@ -7,6 +7,7 @@ import pytest
 from django.contrib.auth.models import User
 from virshmanagerd import adoptcode, certificates
 
+from access.models import AuditEntry
 from hosts import services
 from hosts.choices import Trust
 from hosts.errors import BadInput, EnrolmentError, NotPossible
@@ -74,3 +75,6 @@ def test_it_works(running: Running, trust: Trust) -> None:
     assert (host.trust, host.problem, host.hostname, host.join_key) == (Trust.OWNED, "", "hv-01", None)
     assert host.certificate_serial
     assert running.daemon.ownership.state == "owned"
+    deeds = AuditEntry.objects.filter(target_id=str(host.pk)).order_by("pk")
+    assert [(deed.action, deed.result) for deed in deeds] == [("host.enrol", "ok"), ("host.adopt", "ok")]
+    assert code not in str(list(AuditEntry.objects.values()))

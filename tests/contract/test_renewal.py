@@ -20,6 +20,7 @@ from virshmanagerd.engine import Door
 from virshmanagerd.exchange import RawRequest
 from virshmanagerd.identity import OWNER
 
+from access.models import AuditEntry
 from domains.watcher import Watcher, watching
 from hosts import services, trust
 from hosts.agent import Recovery, agent_of, hang_up
@@ -163,6 +164,8 @@ def test_a_renewal_is_kept_in_the_history(run: Run, machine: Machine) -> None:
     assert (newest.serial, oldest.serial) == (host.certificate_serial, old)
     assert newest.public_key_sha256 == oldest.public_key_sha256 == host.public_key_sha256
     assert newest.expires_at == host.certificate_expires_at
+    deed = AuditEntry.objects.get(action="host.renew")
+    assert (deed.via, deed.target_id, deed.detail) == ("system", str(host.pk), {"serial": newest.serial})
 
 
 def test_a_month_away_heals_by_itself(expired: Running) -> None:

@@ -12,6 +12,7 @@ from django.core.management import call_command
 from drf_spectacular.generators import SchemaGenerator
 from rest_framework.exceptions import APIException
 
+from access.choices import Action
 from discovery.errors import NoCrawl
 from domains.errors import DomainError
 from hosts.errors import SENTENCES
@@ -68,6 +69,11 @@ def test_every_route_is_documented_and_every_documented_route_is_there() -> None
 @pytest.mark.parametrize("word", sorted(problem_types()))
 def test_every_problem_type_is_documented(word: str) -> None:
     assert f"`{word}`" in API.partition("## Problems")[2]
+
+
+@pytest.mark.parametrize("word", Action.values)
+def test_every_action_of_the_audit_is_documented(word: str) -> None:
+    assert f"`{word}`" in (settings.BASE_DIR / "docs" / "audit.md").read_text()
 
 
 def settings_read() -> set[str]:

@@ -15,6 +15,7 @@ from django.utils.http import urlencode
 from django.utils.safestring import SafeString
 from django.utils.translation import gettext as _
 
+from access.choices import Action
 from discovery.models import Crawl
 from hosts.errors import sentence as sentence_of
 from hosts.models import Host, Operation
@@ -190,6 +191,12 @@ def took(work: Crawl | Operation) -> float | None:
 @register.filter
 def memory_used(host: Host) -> int:
     return (host.memory or 0) - (host.memory_free or 0)
+
+
+@register.filter
+def action_name(word: str) -> str:
+    """What an action of the audit is called; one of a later version by its word."""
+    return str(Action(word).label) if word in Action.values else word
 
 
 @register.filter

@@ -134,12 +134,12 @@ class Runs:
 
     def _request(self, range_: Range) -> Crawl:
         try:
-            return services.request_crawl(range_, self._phase, here=True, **self._for_this_run)
+            return services.start_by_hand(range_, self._phase, here=True, **self._for_this_run)
         except CrawlRunning as running:
             # Its process may have been killed a moment ago: then it is not in our way.
             if running.crawl and not services.wait_if_lost(running.crawl):
                 raise
-            return services.request_crawl(range_, self._phase, here=True, **self._for_this_run)
+            return services.start_by_hand(range_, self._phase, here=True, **self._for_this_run)
 
     def crawls(self) -> list[Crawl]:
         return list(Crawl.objects.filter(pk__in=self._keys).select_related("range").order_by("pk"))

@@ -18,6 +18,7 @@ from ... import faults
 from ...choices import OperationState, TargetType
 from ...errors import KeyReused
 from ...models import Host, Operation, OperationEvent
+from .auditing import record_accepted
 from .moves import announce
 
 logger = logging.getLogger(__name__)
@@ -96,6 +97,7 @@ def store(operation: Operation, *, tell: bool = True) -> bool:
             OperationEvent.objects.create(
                 operation=operation, at=operation.created_at, state=OperationState.ACCEPTED
             )
+            record_accepted(operation)
             if tell:
                 announce([operation])
     except IntegrityError:

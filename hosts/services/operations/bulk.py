@@ -22,6 +22,7 @@ from ...errors import sentence
 from ...models import Operation, OperationEvent
 from ...payloads import Problem
 from .accepting import described, replayed, store, wake_carriers
+from .auditing import record_verdicts
 from .moves import NEVER, announce, move
 
 S = OperationState
@@ -180,6 +181,7 @@ def _end(children: QuerySet[Operation], state: OperationState, word: str) -> Non
         rows = Operation.objects.filter(pk__in=[child.pk for child in part])
         rows.update(state=state, problem=problem, finished_at=now, due_at=NEVER)
     _note(ended, state, now, problem["detail"])
+    record_verdicts(ended, state, problem)
     announce(ended)
 
 

@@ -9,10 +9,14 @@ from django.db.models import Case, F, Q, Value, When
 from django.utils import timezone
 from django.utils.translation import gettext as _
 
+from access import audit
+from access.choices import Action
+
 from ...choices import OperationState, TargetType
 from ...errors import NotPossible
 from ...models import Operation
 from .accepting import wake_carriers
+from .auditing import target_of
 from .bulk import advance
 from .holding import note
 from .settling import end, problem
@@ -30,10 +34,12 @@ def cancel(operation: Operation, *, actor: User) -> Operation:
     Raises:
         NotPossible: when it has ended, or its verb cannot be cancelled any more.
     """
-    if operation.target_type == TargetType.SELECTION:
-        _cancel_selection(operation, actor)
-    elif not _cancel_unsent(operation, actor):
-        _ask_daemon(operation, actor)
+    told = {"operation": str(operation.pk), "verb": operation.verb}
+    with audit.refusals(Action.OPERATION_CANCEL, target_of(operation), actor=actor, detail=told):
+        if operation.target_type == TargetType.SELECTION:
+            _cancel_selection(operation, actor)
+        elif not _cancel_unsent(operation, actor):
+            _ask_daemon(operation, actor)
     return Operation.objects.select_related("host").get(pk=operation.pk)
 
 
@@ -68,4 +74,6 @@ def _cancel_selection(parent: Operation, actor: User) -> None:
 
 def _note(operation: Operation, actor: User) -> None:
     operation.refresh_from_db(fields=["state"])
+    told = {"operation": str(operation.pk), "verb": operation.verb}
+    audit.record(Action.OPERATION_CANCEL, target_of(operation), actor=actor, detail=told)
     note(operation, _("%(name)s cancelled it.") % {"name": actor.get_username()})

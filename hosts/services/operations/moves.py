@@ -17,6 +17,7 @@ from redis.exceptions import RedisError
 from ...choices import OPEN_STATES, OperationState, TargetType
 from ...live import FLEET, OPERATIONS, News, publish_all
 from ...models import Operation, OperationEvent
+from .auditing import record_verdicts
 
 logger = logging.getLogger(__name__)
 
@@ -58,6 +59,8 @@ def move(
         if not rows.update(**values):
             return False
         OperationEvent.objects.create(operation=operation, at=now, state=state, detail=detail)
+        if state not in OPEN_STATES:
+            record_verdicts([operation], state, fields.get("problem"))
         announce([operation])
     return True
 
