@@ -3,6 +3,7 @@
 from datetime import datetime
 from typing import Self
 
+from django.contrib.auth.models import User
 from django.db import models
 from django.db.models import Q, QuerySet
 from django.utils import timezone
@@ -107,3 +108,12 @@ class AuditEntry(models.Model):
 
     def __str__(self) -> str:
         return f"{self.action} {self.target_name}".rstrip()
+
+
+class DirectoryUser(models.Model):
+    """Marks a user whom the LDAP directory lets in; it speaks for no other, whatever his name."""
+
+    user = models.OneToOneField(User, models.CASCADE, primary_key=True)
+
+    def __str__(self) -> str:
+        return self.user.get_username()

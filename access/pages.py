@@ -1,5 +1,6 @@
 """The setup page, where the first administrator is made, the page of API tokens, and that of the audit."""
 
+from allauth.account import views
 from django.contrib import messages
 from django.contrib.auth import login
 from django.contrib.auth.decorators import login_not_required
@@ -44,6 +45,14 @@ def setup(request: HttpRequest, secret: str) -> HttpResponse:
         raise Http404 from None
     login(request, user, backend="allauth.account.auth_backends.AuthenticationBackend")
     return redirect("overview")
+
+
+def change_password(request: PageRequest) -> HttpResponse:
+    """Of a user who has one here; allauth would let others make one, beside whoever vouches for them."""
+    if not request.user.has_usable_password():
+        raise Http404
+    answer: HttpResponse = views.password_change(request)
+    return answer
 
 
 @require_safe

@@ -1,6 +1,8 @@
 """What the environment says, read with care. A mistake raises ImproperlyConfigured with one clear line."""
 
+import importlib.util
 import ipaddress
+from typing import NamedTuple
 from urllib.parse import urlsplit
 
 import environ
@@ -59,3 +61,65 @@ def proxies() -> list[str]:
         raise ImproperlyConfigured(
             f"VIRSHMANAGER_PROXY must be IP addresses or networks with commas between: {error}."
         ) from None
+
+
+class Directory(NamedTuple):
+    """An LDAP directory: where people and groups are, and as whom it is searched."""
+
+    url: str
+    start_tls: bool
+    authorities: str
+    users: str
+    filter: str
+    groups: str
+    bind_dn: str
+    bind_password: str
+
+
+def ldap_directory() -> Directory | None:
+    """The directory that lets people in, if there is one. Beyond this machine it is asked by TLS alone."""
+    url = env.str("VIRSHMANAGER_LDAP_URL", default="")
+    if not url:
+        return None
+    if importlib.util.find_spec("django_auth_ldap") is None:
+        raise ImproperlyConfigured("VIRSHMANAGER_LDAP_URL needs what requirements-ldap.txt names.")
+    parts = urlsplit(url)
+    if not (
+        is_address(url, {"ldap", "ldaps"}) and parts.hostname and url == f"{parts.scheme}://{parts.netloc}"
+    ):
+        raise ImproperlyConfigured(
+            f"VIRSHMANAGER_LDAP_URL must be ldaps:// or ldap:// and a name, not {url!r}."
+        )
+    return Directory(
+        url=url,
+        start_tls=parts.scheme == "ldap" and not _is_loopback(parts.hostname),
+        authorities=env.str("VIRSHMANAGER_LDAP_CA", default=""),
+        users=_required("VIRSHMANAGER_LDAP_USERS"),
+        filter=_user_filter(),
+        groups=env.str("VIRSHMANAGER_LDAP_GROUPS", default=""),
+        bind_dn=env.str("VIRSHMANAGER_LDAP_BIND_DN", default=""),
+        bind_password=env.str("VIRSHMANAGER_LDAP_BIND_PASSWORD", default=""),
+    )
+
+
+def _required(name: str) -> str:
+    text: str = env.str(name, default="")
+    if not text:
+        raise ImproperlyConfigured(f"{name} is missing; VIRSHMANAGER_LDAP_URL needs it.")
+    return text
+
+
+def _user_filter() -> str:
+    text: str = env.str("VIRSHMANAGER_LDAP_FILTER", default="(uid=%(user)s)")
+    if "%(user)s" in text and "%" not in text.replace("%(user)s", ""):
+        return text
+    raise ImproperlyConfigured(
+        f"VIRSHMANAGER_LDAP_FILTER must name %(user)s, as in (uid=%(user)s), not {text!r}."
+    )
+
+
+def _is_loopback(name: str) -> bool:
+    try:
+        return ipaddress.ip_address(name).is_loopback
+    except ValueError:
+        return name == "localhost"

@@ -13,6 +13,7 @@ from django.core.management.utils import get_random_secret_key
 from virshmanager.environment import (
     env,
     is_address,
+    ldap_directory,
     listen_address,
     log_level,
     proxies,
@@ -187,6 +188,9 @@ CELERY_BEAT_SCHEDULER = "virshmanager.beat:Scheduler"
 CELERY_BEAT_MAX_LOOP_INTERVAL = 5
 
 AUTHENTICATION_BACKENDS = ["allauth.account.auth_backends.AuthenticationBackend"]
+VIRSHMANAGER_LDAP = ldap_directory()
+if VIRSHMANAGER_LDAP:
+    AUTHENTICATION_BACKENDS.append("access.directory.DirectoryBackend")
 AUTH_PASSWORD_VALIDATORS = [
     {"NAME": f"django.contrib.auth.password_validation.{name}"}
     for name in (

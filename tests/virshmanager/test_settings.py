@@ -9,6 +9,8 @@ from pathlib import Path
 import pytest
 from django.conf import settings
 
+from virshmanager.environment import ldap_directory
+
 
 def manage(home: Path, *command: str, **variables: str) -> "subprocess.CompletedProcess[str]":
     environment = {"PATH": os.environ["PATH"], "VIRSHMANAGER_HOME": str(home)} | variables
@@ -35,6 +37,10 @@ def manage(home: Path, *command: str, **variables: str) -> "subprocess.Completed
         ("VIRSHMANAGER_PROXY", "*"),
         ("VIRSHMANAGER_PROXY", "192.0.2.1/24"),
         ("VIRSHMANAGER_PROXY", "192.0.2.1 192.0.2.2"),
+        ("VIRSHMANAGER_LDAP_URL", "http://directory.example"),
+        ("VIRSHMANAGER_LDAP_URL", "ldaps://"),
+        ("VIRSHMANAGER_LDAP_URL", "ldaps://directory.example/dc=example"),
+        ("VIRSHMANAGER_LDAP_URL", "ldaps://directory.example"),
         ("VIRSHMANAGER_LOG_LEVEL", "LOUD"),
         ("VIRSHMANAGER_HOME", ""),
         ("VIRSHMANAGER_HOME", "/proc/nowhere"),
@@ -52,6 +58,36 @@ def test_a_mistake_is_told_in_one_line(tmp_path: Path, name: str, value: str) ->
     assert len(ended.stderr.strip().splitlines()) == 1, ended.stderr
     assert ended.stderr.startswith("virshmanager: ")
     assert name in ended.stderr or (value and value in ended.stderr)
+
+
+@pytest.mark.parametrize("text", ["(uid=eve)", "(uid=%s)", "(uid=%(name)s)", "(uid=%(user)"])
+def test_a_filter_that_finds_no_name_is_told(tmp_path: Path, text: str) -> None:
+    directory = {
+        "VIRSHMANAGER_LDAP_URL": "ldaps://directory.example",
+        "VIRSHMANAGER_LDAP_USERS": "dc=example",
+    }
+    ended = manage(tmp_path, "check", VIRSHMANAGER_LDAP_FILTER=text, **directory)
+    assert ended.returncode != 0
+    assert ended.stderr.startswith("virshmanager: VIRSHMANAGER_LDAP_FILTER")
+
+
+@pytest.mark.parametrize(
+    ("url", "start_tls"),
+    [
+        ("ldap://directory.example", True),
+        ("ldaps://directory.example", False),
+        ("ldap://127.0.0.1:389", False),
+        ("ldap://localhost", False),
+    ],
+)
+def test_beyond_this_machine_a_directory_is_asked_by_tls(
+    monkeypatch: pytest.MonkeyPatch, url: str, *, start_tls: bool
+) -> None:
+    monkeypatch.setenv("VIRSHMANAGER_LDAP_URL", url)
+    monkeypatch.setenv("VIRSHMANAGER_LDAP_USERS", "dc=example")
+    directory = ldap_directory()
+    assert directory is not None
+    assert directory.start_tls is start_tls
 
 
 def test_a_fresh_folder_is_private_and_keeps_its_secret(tmp_path: Path) -> None:
