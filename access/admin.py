@@ -8,7 +8,7 @@ from django.contrib import admin
 from django.db.models import Model
 from django.http import HttpRequest
 
-from .models import ApiToken, AuditEntry, SetupLink
+from .models import ApiToken, AuditEntry, Grant, SetupLink
 from .readonly import ReadOnlyAdmin
 
 
@@ -56,3 +56,14 @@ class AuditEntryAdmin(ReadOnlyAdmin):
     search_fields = ["actor_name", "target_name", "target_id", "source"]
     date_hierarchy = "at"
     readonly_fields = ["sequence", "previous_hash", "hash"]
+
+
+@admin.register(Grant)
+class GrantAdmin(RevocableAdmin):
+    """Grants are made on their own pages, which know what they name."""
+
+    list_display = ["__str__", "user", "group", "role", "created_at", "created_by"]
+    list_filter = ["role", "target"]
+    list_select_related = ["user", "group", "created_by"]
+    search_fields = ["user__username", "group__name", "tag"]
+    fields = ["user", "group", "role", "target", "tag", "object_id", "created_at", "created_by"]

@@ -12,7 +12,7 @@ from . import services
 from .exporting import JSON_LINES, streamed
 from .filters import AuditFilter, TokenFilter
 from .models import ApiToken, ApiTokenQuerySet, AuditEntry
-from .permissions import IsAdministrator, caller
+from .permissions import HasGrants, IsAdministrator, caller
 from .serializers import AuditEntrySerializer, CreatedTokenSerializer, NewTokenSerializer, TokenSerializer
 
 
@@ -24,7 +24,7 @@ class TokenViewSet(
 ):
     """Your own API tokens. A token's text is in the answer that creates it, and nowhere else."""
 
-    permission_classes = [IsAdministrator]
+    permission_classes = [HasGrants]
     serializer_class = TokenSerializer
     queryset = ApiToken.objects.none()
     filterset_class = TokenFilter

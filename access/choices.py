@@ -1,7 +1,26 @@
 """Stable words of access. docs/audit.md lists those of the audit; none is ever given another meaning."""
 
-from django.db.models import TextChoices
+from django.db.models import IntegerChoices, TextChoices
 from django.utils.translation import gettext_lazy as _
+
+LONGEST_TAG = 64
+
+
+class Role(IntegerChoices):
+    """What somebody may do; each role may do what those below it may."""
+
+    VIEWER = 1, _("Viewer")
+    OPERATOR = 2, _("Operator")
+    ADMINISTRATOR = 3, _("Administrator")
+
+
+class Target(TextChoices):
+    """What a grant is for: the whole fleet, the domains with a tag, a host with its domains, or a domain."""
+
+    EVERYTHING = "everything", _("Everything")
+    TAG = "tag", _("Tag")
+    HOST = "host", _("Host")
+    DOMAIN = "domain", _("Domain")
 
 
 class Scope(TextChoices):

@@ -7,11 +7,12 @@ from django.contrib.auth.middleware import LoginRequiredMiddleware as DjangoLogi
 from django.core.exceptions import PermissionDenied
 from django.http import HttpRequest, HttpResponseBase
 from django.shortcuts import resolve_url
+from django.utils.functional import SimpleLazyObject
 from django_htmx.http import HttpResponseClientRedirect
 from rest_framework.permissions import SAFE_METHODS
 
 from . import audit
-from .permissions import is_administrator
+from .permissions import Rights, rights_of
 
 # A user without rights may still leave, and look after what he signs in with.
 OPEN_TO_EVERY_USER = frozenset(
@@ -29,11 +30,16 @@ View = Callable[..., HttpResponseBase]
 
 
 class LoginRequiredMiddleware(DjangoLoginRequiredMiddleware):
-    """Django's, plus: until roles exist a page needs an administrator.
+    """Django's, plus: a page needs an administrator, unless it is open to grants and so decides by itself.
+
+    Django's admin decides by no role of ours, and is for superusers alone.
 
     Views of the API are exempt, since they declare permissions of their own, and so are those marked
     `login_not_required`.
     """
+
+    def process_request(self, request: HttpRequest) -> None:
+        request.rights = SimpleLazyObject(lambda: rights_of(request.user))  # type: ignore[attr-defined]
 
     def process_view(
         self, request: HttpRequest, view_func: View, view_args: tuple[Any, ...], view_kwargs: dict[str, Any]
@@ -45,9 +51,16 @@ class LoginRequiredMiddleware(DjangoLoginRequiredMiddleware):
         if answer is not None or not getattr(view_func, "login_required", True):
             return answer
         name = request.resolver_match.view_name if request.resolver_match else ""
-        if name not in OPEN_TO_EVERY_USER and not is_administrator(request.user):
+        if name not in OPEN_TO_EVERY_USER and not _is_let_in(request, view_func, name):
             raise PermissionDenied
         return None
+
+
+def _is_let_in(request: HttpRequest, view: View, name: str) -> bool:
+    rights: Rights = rights_of(request.user)
+    if name.startswith("admin:"):
+        return bool(getattr(request.user, "is_superuser", False))
+    return rights.administers or (bool(rights) and getattr(view, "open_to_grants", False))
 
 
 class AuditMiddleware:

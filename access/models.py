@@ -1,15 +1,15 @@
-"""What people and programs log in with, beside Django's own users and sessions."""
+"""What people and programs log in with, beside Django's users and sessions; and what they were granted."""
 
 from datetime import datetime
 from typing import Self
 
-from django.contrib.auth.models import User
+from django.contrib.auth.models import Group, User
 from django.db import models
 from django.db.models import Q, QuerySet
 from django.utils import timezone
 from knox.models import AbstractAuthToken, AuthTokenManager
 
-from .choices import Result, Scope, Via
+from .choices import LONGEST_TAG, Result, Role, Scope, Target, Via
 
 
 class ApiTokenQuerySet(QuerySet["ApiToken"]):
@@ -117,3 +117,64 @@ class DirectoryUser(models.Model):
 
     def __str__(self) -> str:
         return self.user.get_username()
+
+
+class GrantQuerySet(QuerySet["Grant"]):
+    def of(self, user: User) -> Self:
+        """What a user was granted, himself or as a member of a group."""
+        return self.filter(Q(user=user) | Q(group__in=Group.objects.filter(user=user)))
+
+    def at_least(self, role: Role) -> Self:
+        return self.filter(role__gte=role)
+
+
+class Grant(models.Model):
+    """A role for one user or one group, on everything, the domains with a tag, a host, or a domain.
+
+    `object_id` is our own id of a host or a domain. It is no foreign key, since this is the lowest app; a
+    grant whose object was forgotten is shown as that, and covers nothing: ids are not given twice.
+    """
+
+    user = models.ForeignKey(User, models.CASCADE, null=True, blank=True, related_name="grants")
+    group = models.ForeignKey(Group, models.CASCADE, null=True, blank=True, related_name="grants")
+    role = models.PositiveSmallIntegerField(choices=Role)
+    target = models.CharField(max_length=10, choices=Target)
+    tag = models.CharField(max_length=LONGEST_TAG, blank=True)
+    object_id = models.PositiveBigIntegerField(default=0)
+    created_at = models.DateTimeField(default=timezone.now)
+    created_by = models.ForeignKey(User, models.SET_NULL, null=True, blank=True, related_name="+")
+
+    objects = GrantQuerySet.as_manager()
+
+    class Meta:
+        ordering = ["target", "tag", "object_id", "id"]
+        constraints = [
+            models.CheckConstraint(
+                condition=Q(user__isnull=False, group__isnull=True)
+                | Q(user__isnull=True, group__isnull=False),
+                name="a_grant_is_for_a_user_or_a_group",
+            ),
+            models.CheckConstraint(
+                condition=Q(target=Target.EVERYTHING, tag="", object_id=0)
+                | (Q(target=Target.TAG, object_id=0) & ~Q(tag=""))
+                | Q(target__in=[Target.HOST, Target.DOMAIN], tag="", object_id__gt=0),
+                name="a_grant_names_what_its_target_needs",
+            ),
+            *(
+                models.UniqueConstraint(
+                    fields=[whom, "target", "tag", "object_id"],
+                    condition=Q((f"{whom}__isnull", False)),
+                    name=f"one_grant_per_{whom}_and_object",
+                )
+                for whom in ("user", "group")
+            ),
+        ]
+        indexes = [models.Index(fields=["target", "object_id"])]
+
+    def __str__(self) -> str:
+        return f"{Role(self.role).label} of {self.target} {self.tag or self.object_id or ''}".strip()
+
+    @property
+    def place(self) -> tuple[str, int | str]:
+        """What it covers, as `Rights` has it."""
+        return (self.target, self.tag or self.object_id)

@@ -20,6 +20,7 @@ from .filters import AuditFilter
 from .forms import FirstAdministratorForm, TokenForm
 from .listing import listing
 from .models import ApiToken, AuditEntry
+from .permissions import open_to_grants
 from .requests import PageRequest
 
 # What the form above the table asks for; other filters come from links, and stay.
@@ -56,12 +57,14 @@ def change_password(request: PageRequest) -> HttpResponse:
 
 
 @require_safe
+@open_to_grants
 def tokens(request: PageRequest) -> HttpResponse:
     return render(request, "access/tokens.html", {"form": TokenForm(), "tokens": _tokens_of(request)})
 
 
 @never_cache
 @require_POST
+@open_to_grants
 def create_token(request: PageRequest) -> HttpResponse:
     """The answer shows the token, this once."""
     form = TokenForm(request.POST)
@@ -74,6 +77,7 @@ def create_token(request: PageRequest) -> HttpResponse:
 
 
 @require_POST
+@open_to_grants
 def delete_token(request: PageRequest, pk: int) -> HttpResponse:
     token = get_object_or_404(_tokens_of(request), pk=pk)
     token.delete()

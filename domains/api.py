@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from typing import Any, ClassVar, Final, Literal, cast
 
+from django.core.exceptions import PermissionDenied
 from django.http import HttpResponse
 from django.utils.translation import gettext as _
 from drf_spectacular.types import OpenApiTypes
@@ -17,7 +18,7 @@ from rest_framework.serializers import BaseSerializer
 from rest_framework.views import APIView
 
 from access.authentication import demand_scope, login_of_request
-from access.permissions import IsAdministrator, caller
+from access.permissions import ByGrant, HasGrants, caller, demand, rights_of
 from hosts.api import ANSWERS, KEY_HEADER, WAIT_HEADER, answered, asked_by, key_of
 from hosts.models import Host
 
@@ -60,13 +61,21 @@ class VerbsMixin(viewsets.GenericViewSet[Domain]):
         "destroy"
     }
 
-    def _act(self, request: Request, name: str, args: dict[str, Any] | None = None) -> Response:
-        operation = services.act(self._target(), name, args=args, **asked_by(request))
-        return answered(request, operation)
+    def _act(
+        self, request: Request, name: str, arguments: type[BaseSerializer[Any]] | None = None
+    ) -> Response:
+        """Do it: who may not is told that before anything is said about the arguments."""
+        target, args = self._target(), None
+        if arguments:
+            asked = arguments(data=request.data)
+            asked.is_valid(raise_exception=True)
+            args = dict(asked.validated_data)
+        return answered(request, services.act(target, name, args=args, **asked_by(request)))
 
     def _target(self) -> Domain:
         """The domain of the address: no filter chooses among one, and what only lists show takes 4 ms."""
-        domain: Domain = get_object_or_404(Domain.objects.select_related("host"), pk=self.kwargs["pk"])
+        seen = Domain.objects.visible_to(caller(self.request)).select_related("host")
+        domain: Domain = get_object_or_404(seen, pk=self.kwargs["pk"])
         self.check_object_permissions(self.request, domain)
         return domain
 
@@ -125,27 +134,30 @@ class VerbsMixin(viewsets.GenericViewSet[Domain]):
     @action(detail=True, methods=["post"])
     def autostart(self, request: Request, pk: str) -> Response:
         """Say whether the domain starts with its host."""
-        asked = AutostartSerializer(data=request.data)
-        asked.is_valid(raise_exception=True)
-        return self._act(request, "autostart", dict(asked.validated_data))
+        return self._act(request, "autostart", AutostartSerializer)
 
     @extend_schema(request=MetadataSerializer, **CHANGES)
     def partial_update(self, request: Request, pk: str) -> Response:
         """Change title, description or tags, in libvirt's own metadata. What is left out stays."""
-        asked = MetadataSerializer(data=request.data)
-        asked.is_valid(raise_exception=True)
-        return self._act(request, "metadata", dict(asked.validated_data))
+        return self._act(request, "metadata", MetadataSerializer)
 
     @extend_schema(request=BulkSerializer, **CHANGES | {"responses": {**ANSWERS, 200: BulkPlanSerializer}})
     @action(detail=False, methods=["post"], filterset_class=None, pagination_class=None)
     def bulk(self, request: Request) -> Response:
         """Tell many domains one thing, in order. With `dry_run` only what would be done is told (200)."""
+        if not rights_of(request.user).operates:
+            raise PermissionDenied
         asked = BulkSerializer(data=request.data)
         asked.is_valid(raise_exception=True)
         wanted = dict(asked.validated_data)
         demand_scope(request, wanted["verb"])
         if wanted.pop("dry_run"):
-            plan = services.plan(verb=wanted["verb"], selector=wanted["selector"], order=wanted["order"])
+            plan = services.plan(
+                verb=wanted["verb"],
+                selector=wanted["selector"],
+                order=wanted["order"],
+                actor=caller(request),
+            )
             return Response(BulkPlanSerializer(plan).data)
         operation = services.bulk(**wanted, actor=caller(request), key=key_of(request))
         return answered(request, operation)
@@ -154,13 +166,14 @@ class VerbsMixin(viewsets.GenericViewSet[Domain]):
 class DefineView(APIView):
     """`/api/hosts/{id}/domains/`: new domains of a host."""
 
-    permission_classes = [IsAdministrator]
+    permission_classes = [HasGrants]
     own_keys: ClassVar[frozenset[str]] = frozenset({"post"})
 
     @extend_schema(request=DefinitionSerializer, **CHANGES)
     def post(self, request: Request, pk: int) -> Response:
         """Define a domain by libvirt's XML, or redefine the one of its UUID. It is not started."""
-        host = get_object_or_404(Host, pk=pk)
+        host = get_object_or_404(Host.objects.visible_to(caller(request)), pk=pk)
+        demand(request.user, "define", host)
         asked = DefinitionSerializer(data=request.data)
         asked.is_valid(raise_exception=True)
         precondition = dict(asked.validated_data)
@@ -179,14 +192,17 @@ class DomainViewSet(
 ):
     """The virtual machines of all hosts, as last reported. Only `xml` and `screenshot` wait for the host."""
 
-    permission_classes = [IsAdministrator]
+    permission_classes = [ByGrant]
     verbs = {"destroy": "forget", "force_off": "destroy", "partial_update": "metadata"}
-    queryset = Domain.objects.all()
+    # Which of the selected domains may be told it is asked of each.
+    judged = frozenset({"bulk"})
+    queryset = Domain.objects.none()
     filterset_class = DomainFilter
     ordering_fields = ["name", "state", "vcpus", "memory", "host__hostname", "first_seen", "autostart"]
 
     def get_queryset(self) -> DomainQuerySet:
-        found = Domain.objects.with_stale().select_related("host")
+        seen = Domain.objects.visible_to(caller(self.request))
+        found = seen.with_stale().select_related("host")
         return found.only(*READ_FOR_LISTS) if self.action == "list" else found
 
     def get_serializer_class(self) -> type[BaseSerializer[Domain]]:
@@ -226,8 +242,9 @@ class DomainViewSet(
     @action(detail=True, methods=["post"])
     def console(self, request: Request, pk: str) -> Response:
         """A ticket that opens a console once. The first message on the WebSocket at `url` carries it."""
+        domain = self._target()
         wish = ConsoleWishSerializer(data=request.data)
         wish.is_valid(raise_exception=True)
         kind = wish.validated_data["kind"]
-        ticket = services.offer_console(self.get_object(), kind=kind, login=login_of_request(request))
+        ticket = services.offer_console(domain, kind=kind, login=login_of_request(request))
         return Response(ticket, headers={"Cache-Control": "no-store"})

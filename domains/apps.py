@@ -11,8 +11,10 @@ class DomainsConfig(AppConfig):
         from hosts.signals import domain_gone, domain_reported, listing_received
 
         from . import services
+        from .models import Domain
 
         siblings.register_domain_counts(services.count_domains)
+        siblings.register_granted_domains(Domain.objects.all().granted)
         listing_received.connect(_mirror, dispatch_uid="domains.mirror")
         domain_reported.connect(_report, dispatch_uid="domains.report")
         domain_gone.connect(_report, dispatch_uid="domains.gone")

@@ -4,6 +4,7 @@ DomainError
 ├── HostNotOwned     its host is not owned, so it is not asked
 ├── DomainMissing    its host does not list it any more
 ├── DomainPresent    its host lists it, so it is not forgotten
+├── NotGranted       of the domains that were selected, it may be seen and not be told this
 ├── WrongState       its last known state does not allow that
 └── NothingToDo      of the domains that were selected, none can be told this now
 """
@@ -37,6 +38,13 @@ class DomainMissing(DomainError):
 class DomainPresent(DomainError):
     problem = "domain_present"
     sentence = _("Its host lists this domain. Only one that is missing there can be forgotten.")
+
+
+class NotGranted(DomainError):
+    """Why one of many is left out. Asked for alone it is refused before (PermissionDenied)."""
+
+    problem = "permission_denied"
+    sentence = _("You may see this domain, but not do that to it.")
 
 
 class WrongState(DomainError):

@@ -4,7 +4,7 @@ from django.db.models import Q, QuerySet
 from django_filters.rest_framework import BooleanFilter, CharFilter, ModelChoiceFilter, MultipleChoiceFilter
 
 from access.searching import SearchFilterSet
-from hosts.models import Host
+from hosts.filters import hosts_named_to
 
 from .choices import DomainState
 from .models import Domain, DomainQuerySet
@@ -15,7 +15,7 @@ class DomainFilter(SearchFilterSet):
 
     search_fields = ("name", "title", "uuid", "host__hostname", "tags")
 
-    host = ModelChoiceFilter(queryset=Host.objects.all())
+    host = ModelChoiceFilter(queryset=hosts_named_to)  # type: ignore[arg-type]  # it may be a function
     state = MultipleChoiceFilter(choices=DomainState.choices, distinct=False)
     autostart = BooleanFilter()
     stale = BooleanFilter(method="of_age")

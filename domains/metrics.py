@@ -18,7 +18,7 @@ from rest_framework.response import Response
 from rest_framework.views import APIView
 from rest_framework.viewsets import GenericViewSet
 
-from access.permissions import IsAdministrator
+from access.permissions import HasGrants, caller
 from hosts.models import Host
 
 from . import services
@@ -125,10 +125,10 @@ class MetricsMixin(GenericViewSet[Domain]):
 
 
 class HostMetricsView(APIView):
-    permission_classes = [IsAdministrator]
+    permission_classes = [HasGrants]
 
     @extend_schema(parameters=PARAMETERS, responses=OpenApiTypes.OBJECT)
     def get(self, request: Request, pk: int) -> Response:
         """What was measured of the host. CPU is per cent of all its CPUs; `null` is a gap."""
-        host = get_object_or_404(Host, pk=pk)
+        host = get_object_or_404(Host.objects.visible_to(caller(request)), pk=pk)
         return answer(Kind.HOST, host.pk, host.pk, request)

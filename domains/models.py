@@ -1,18 +1,40 @@
 """The mirror of every host's domains: what was last reported, and when."""
 
-import json
+from collections.abc import Iterator
 from datetime import datetime
+from functools import reduce
+from operator import or_
 from typing import Self
 
+from django.contrib.auth.models import User
 from django.db import connection, models
-from django.db.models import Case, QuerySet, TextField, Value, When
-from django.db.models.functions import Cast, StrIndex
+from django.db.models import BooleanField, Case, F, Func, Q, QuerySet, Value, When
 from django.utils import timezone
 
+from access.choices import Role, Target
+from access.permissions import Place, Rights, rights_of
 from hosts.choices import Status
 from hosts.models import Host, status_expression
 
 from .choices import DomainState, Kind
+
+
+class IsInList(Func):
+    """Whether a JSON list has this text in it, of SQLite, whose own `contains` Django does not know."""
+
+    template = "EXISTS (SELECT 1 FROM json_each(%(expressions)s))"
+    arg_joiner = ") WHERE value = ("
+    output_field = BooleanField()
+
+    def __init__(self, field: str, text: str) -> None:
+        super().__init__(F(field), Value(text))
+
+
+def has_tag(tag: str) -> Q:
+    """That a domain has exactly this tag, whatever letters are in it."""
+    if connection.features.supports_json_field_contains:
+        return Q(tags__contains=[tag])
+    return Q(IsInList("tags", tag))
 
 
 class DomainQuerySet(QuerySet["Domain"]):
@@ -30,11 +52,17 @@ class DomainQuerySet(QuerySet["Domain"]):
         return self.filter(missing_since__isnull=True)
 
     def tagged(self, tag: str) -> Self:
-        if connection.features.supports_json_field_contains:
-            return self.filter(tags__contains=[tag])
-        # SQLite keeps the list as text, and cannot look into it: the tag is found with its quotes.
-        place = StrIndex(Cast("tags", TextField()), Value(json.dumps(tag)))
-        return self.annotate(tag_at=place).filter(tag_at__gt=0)
+        return self.filter(has_tag(tag))
+
+    def granted(self, rights: Rights, role: Role) -> Self:
+        """The domains on which a role is had: by everything, by their host, by a tag, or by themselves."""
+        if rights.everywhere(role):
+            return self
+        by_id = Q(host__in=rights.keys(Target.HOST, role)) | Q(pk__in=rights.keys(Target.DOMAIN, role))
+        return self.filter(reduce(or_, map(has_tag, rights.tags(role)), by_id))
+
+    def visible_to(self, user: User) -> Self:
+        return self.granted(rights_of(user), Role.VIEWER)
 
 
 class Domain(models.Model):
@@ -86,6 +114,11 @@ class Domain(models.Model):
 
     def __str__(self) -> str:
         return self.name
+
+    def places(self) -> Iterator[Place]:
+        yield (Target.DOMAIN, self.pk)
+        yield (Target.HOST, self.host_id)
+        yield from ((Target.TAG, tag) for tag in self.tags)
 
 
 class History(models.Model):

@@ -5,6 +5,7 @@ from typing import Any, Final
 from django.utils.translation import gettext_lazy as _
 from rest_framework import serializers
 
+from access.permissions import rights_of
 from hosts.models import Host
 
 from . import services
@@ -67,7 +68,7 @@ class DomainSerializer(serializers.ModelSerializer[Domain]):
         return text
 
     def get_actions(self, domain: Domain) -> list[str]:
-        return services.actions_of(domain)
+        return services.actions_of(domain, rights_of(self.context["request"].user))
 
 
 # What a list of them reads: a host alone has forty columns, some of them JSON.

@@ -12,7 +12,7 @@ from rest_framework.decorators import action
 from rest_framework.request import Request
 from rest_framework.response import Response
 
-from access.permissions import IsAdministrator, caller
+from access.permissions import ByGrant, IsAdministrator, caller
 
 from . import services
 from .filters import HostFilter, JoinKeyFilter, OperationFilter
@@ -89,14 +89,16 @@ class HostViewSet(
 ):
     """Hypervisors with a proven identity. Reading never waits for one; adding and probing do, a while."""
 
-    permission_classes = [IsAdministrator]
-    queryset = Host.objects.all()
+    permission_classes = [ByGrant]
+    verbs = {"destroy": "forget"}
+    queryset = Host.objects.none()
     serializer_class = HostSerializer
     filterset_class = HostFilter
     ordering_fields = ["hostname", "address", "trust", "status", "last_seen", "first_seen", "cpus", "memory"]
 
     def get_queryset(self) -> HostQuerySet:
-        return Host.objects.with_status().prefetch_related("addresses")
+        seen = Host.objects.visible_to(caller(self.request))
+        return seen.with_status().prefetch_related("addresses")
 
     @extend_schema(request=NewHostSerializer, responses={201: HostSerializer})
     def create(self, request: Request) -> Response:
@@ -118,9 +120,11 @@ class HostViewSet(
     @action(detail=True, methods=["post"])
     def adopt(self, request: Request, pk: str) -> Response:
         """Own a host that is not owned, by the code that `virshmanagerd code` prints on it."""
+        host = self.get_object()
         asked = AdoptSerializer(data=request.data)
         asked.is_valid(raise_exception=True)
-        return self._after(services.adopt, **asked.validated_data, actor=caller(request))
+        services.adopt(host, **asked.validated_data, actor=caller(request))
+        return Response(self.get_serializer(self.get_object()).data)
 
     @extend_schema(request=None, responses=HostSerializer)
     @action(detail=True, methods=["post"])
@@ -206,9 +210,11 @@ class JoinKeyViewSet(
 class OperationViewSet(viewsets.ReadOnlyModelViewSet[Operation]):
     """The changes that were asked for: who, what, when, and what became of it. None is ever deleted."""
 
-    permission_classes = [IsAdministrator]
+    permission_classes = [ByGrant]
     verbs = {"cancel": "cancel_operation"}
-    queryset = Operation.objects.all()
+    # Who may cancel is asked of all that it is about.
+    judged = frozenset({"cancel"})
+    queryset = Operation.objects.none()
     filterset_class = OperationFilter
     ordering_fields = [
         *("created_at", "started_at", "finished_at", "deadline", "state", "verb"),
@@ -216,7 +222,7 @@ class OperationViewSet(viewsets.ReadOnlyModelViewSet[Operation]):
     ]
 
     def get_queryset(self) -> OperationQuerySet:
-        rows = Operation.objects.all()
+        rows = Operation.objects.visible_to(caller(self.request))
         return rows if self.action == "list" else rows.select_related("host")
 
     def get_serializer_class(self) -> type[OperationSerializer]:

@@ -63,7 +63,7 @@ class LiveConsumer(AsyncJsonWebsocketConsumer):
         await self.accept()
         self.accepted = True
         user = self.scope["user"]
-        if user is None or not is_administrator(user):
+        if user is None or not await database_sync_to_async(is_administrator)(user):
             await self.close(LOGIN_NEEDED)
             return
         for group in self.listens_to:

@@ -1,4 +1,5 @@
 from django.db.models import Q, QuerySet
+from django.http import HttpRequest
 from django_filters.rest_framework import (
     CharFilter,
     Filter,
@@ -8,10 +9,16 @@ from django_filters.rest_framework import (
     UUIDFilter,
 )
 
+from access.permissions import caller
 from access.searching import SearchFilterSet
 
 from .choices import OperationState, Status, TargetType, Trust
-from .models import Host, HostAddress, Operation
+from .models import Host, HostAddress, HostQuerySet, Operation
+
+
+def hosts_named_to(request: HttpRequest | None) -> HostQuerySet:
+    """The hosts that a list may be filtered by: nobody learns by a filter that there are others."""
+    return Host.objects.named_to(caller(request)) if request else Host.objects.none()
 
 
 class HostFilter(SearchFilterSet):
@@ -43,7 +50,7 @@ class OperationFilter(SearchFilterSet):
 
     state = MultipleChoiceFilter(choices=OperationState.choices, distinct=False)
     verb = CharFilter(max_length=20)
-    host = ModelChoiceFilter(queryset=Host.objects.all())
+    host = ModelChoiceFilter(queryset=hosts_named_to)  # type: ignore[arg-type]  # it may be a function
     actor = CharFilter(field_name="actor_name", max_length=150)
     target_type = MultipleChoiceFilter(choices=TargetType.choices, distinct=False)
     target_id = NumberFilter()

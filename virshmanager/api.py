@@ -8,12 +8,12 @@ from rest_framework.routers import DefaultRouter
 from rest_framework.views import APIView
 
 from access.api import AuditViewSet, TokenViewSet
-from access.permissions import IsAdministrator
+from access.permissions import HasGrants, caller
 from discovery.api import AddressViewSet, CrawlViewSet, RangeViewSet
 from domains.api import DomainViewSet
 from hosts.api import HostViewSet, JoinKeyViewSet, OperationViewSet
 
-from .summary import Summary, summary
+from .summary import Summary, summary_for
 
 router = DefaultRouter(use_regex_path=False)
 router.include_format_suffixes = False
@@ -29,9 +29,9 @@ router.register("audit", AuditViewSet)
 
 
 class SummaryView(APIView):
-    permission_classes = [IsAdministrator]
+    permission_classes = [HasGrants]
 
     @extend_schema(responses=OpenApiResponse(resolve_type_hint(Summary)))  # type: ignore[no-untyped-call]
     def get(self, request: Request) -> Response:
-        """The numbers of the overview. Sizes are bytes."""
-        return Response(summary())
+        """The numbers of the overview, of what the caller may see. Sizes are bytes."""
+        return Response(summary_for(caller(request)))

@@ -185,7 +185,7 @@ def bad_request(request: HttpRequest, exception: Exception) -> HttpResponse:  # 
 
 
 def permission_denied(request: HttpRequest, exception: Exception) -> HttpResponse:  # noqa: ARG001 -- as above
-    return _answer(request, "permission_denied", 403, gettext("This needs an administrator."))
+    return _answer(request, "permission_denied", 403, gettext("You were not granted the right to do this."))
 
 
 def csrf_failure(request: HttpRequest, reason: str = "") -> HttpResponse:  # noqa: ARG001 -- as above

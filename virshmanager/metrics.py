@@ -31,6 +31,7 @@ from rest_framework.views import APIView
 from access.permissions import IsAdministrator
 from discovery.choices import CrawlState
 from discovery.models import Crawl
+from domains.models import Domain
 from domains.watcher import HEARD_KEY
 from hosts.choices import OperationState, Status
 from hosts.live import NEWS_KEY
@@ -47,7 +48,7 @@ class FleetCollector(Collector):
     """The fleet's numbers, in a fixed number of queries."""
 
     def collect(self) -> Iterator[Metric]:
-        numbers = summary()
+        numbers = summary(Host.objects.all(), Domain.objects.all())
         yield self._by_word("virshmanager_hosts", "Hosts by trust.", "trust", numbers["hosts"]["trust"])
         yield self._by_word(
             "virshmanager_owned_hosts", "Owned hosts by status.", "status", numbers["hosts"]["status"]

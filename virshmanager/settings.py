@@ -251,7 +251,7 @@ SPECTACULAR_SETTINGS = {
     "SCHEMA_PATH_PREFIX": "/api/",
     "SWAGGER_UI_DIST": "SIDECAR",
     "SWAGGER_UI_FAVICON_HREF": "SIDECAR",
-    "SERVE_PERMISSIONS": ["access.permissions.IsAdministrator"],
+    "SERVE_PERMISSIONS": ["access.permissions.HasGrants"],
     "ENUM_NAME_OVERRIDES": {
         "CrawlState": "discovery.choices.CrawlState",
         "DomainState": "domains.choices.DomainState",

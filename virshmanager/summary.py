@@ -1,15 +1,17 @@
-"""The numbers of the overview, in a fixed number of queries."""
+"""The numbers of the overview, of what a user may see, in a fixed number of queries."""
 
 from typing import Any, TypedDict
 
+from django.contrib.auth.models import User
 from django.db.models import Count, QuerySet, Sum
 
+from access.permissions import is_administrator
 from discovery.choices import ACTIVE_STATES, Kind
 from discovery.models import Address, Crawl, Range
 from domains.choices import DomainState
-from domains.models import Domain
+from domains.models import Domain, DomainQuerySet
 from hosts.choices import Status, Trust
-from hosts.models import Host
+from hosts.models import Host, HostQuerySet
 
 
 class HostNumbers(TypedDict):
@@ -28,7 +30,10 @@ class DomainNumbers(TypedDict):
 
 
 class Summary(TypedDict):
-    """Sizes in bytes. `cpus`, `memory` and `memory_free` are sums over owned hosts that told them."""
+    """Sizes in bytes. `cpus`, `memory` and `memory_free` are sums over owned hosts that told them.
+
+    What a user may not see is not counted: discovery is 0 to all but administrators.
+    """
 
     hosts: HostNumbers
     domains: DomainNumbers
@@ -40,41 +45,47 @@ class Summary(TypedDict):
     active_crawls: int
 
 
-def host_numbers() -> HostNumbers:
+def host_numbers(seen: HostQuerySet) -> HostNumbers:
     trust = dict.fromkeys(Trust.values, 0)
     status = dict.fromkeys(Status.values, 0)
-    told: QuerySet[Any, Any] = Host.objects.with_status().order_by()
+    told: QuerySet[Any, Any] = seen.with_status().order_by()
     for row in told.values("trust", "status").annotate(n=Count("pk")):
         trust[row["trust"]] += row["n"]
         if row["trust"] == Trust.OWNED:
             status[row["status"]] += row["n"]
     gone = trust[Trust.DENIED] + trust[Trust.RETIRED]
-    down = Host.objects.owned().filter(libvirt_alive=False).count()
+    down = seen.owned().filter(libvirt_alive=False).count()
     return HostNumbers(total=sum(trust.values()) - gone, trust=trust, status=status, libvirt_down=down)
 
 
-def domain_numbers() -> DomainNumbers:
+def domain_numbers(seen: DomainQuerySet) -> DomainNumbers:
     state = dict.fromkeys(DomainState.values, 0)
-    for row in Domain.objects.present().order_by().values("state").annotate(n=Count("pk")):
+    for row in seen.present().order_by().values("state").annotate(n=Count("pk")):
         state[row["state"]] = row["n"]
-    missing = Domain.objects.filter(missing_since__isnull=False).count()
+    missing = seen.filter(missing_since__isnull=False).count()
     return DomainNumbers(total=sum(state.values()), missing=missing, state=state)
 
 
-def summary() -> Summary:
-    sums = Host.objects.owned().aggregate(
-        cpus=Sum("cpus"), memory=Sum("memory"), memory_free=Sum("memory_free")
+def summary_for(user: User) -> Summary:
+    """The numbers of what `user` may see."""
+    return summary(
+        Host.objects.visible_to(user), Domain.objects.visible_to(user), discovery=is_administrator(user)
     )
+
+
+def summary(hosts: HostQuerySet, domains: DomainQuerySet, *, discovery: bool = True) -> Summary:
+    sums = hosts.owned().aggregate(cpus=Sum("cpus"), memory=Sum("memory"), memory_free=Sum("memory_free"))
     addresses = dict.fromkeys(Kind.values, 0)
-    for row in Address.objects.order_by().values("kind").annotate(n=Count("pk")):
-        addresses[row["kind"]] = row["n"]
+    if discovery:
+        for row in Address.objects.order_by().values("kind").annotate(n=Count("pk")):
+            addresses[row["kind"]] = row["n"]
     return Summary(
-        hosts=host_numbers(),
-        domains=domain_numbers(),
+        hosts=host_numbers(hosts),
+        domains=domain_numbers(domains),
         cpus=sums["cpus"] or 0,
         memory=sums["memory"] or 0,
         memory_free=sums["memory_free"] or 0,
-        ranges=Range.objects.count(),
+        ranges=Range.objects.count() if discovery else 0,
         addresses=addresses,
-        active_crawls=Crawl.objects.filter(state__in=ACTIVE_STATES).count(),
+        active_crawls=Crawl.objects.filter(state__in=ACTIVE_STATES).count() if discovery else 0,
     )

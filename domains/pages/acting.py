@@ -14,6 +14,7 @@ from django.utils.translation import gettext as _
 from django.views.decorators.http import require_http_methods, require_safe
 from django_htmx.http import trigger_client_event
 
+from access.permissions import demand, open_to_grants
 from access.requests import PageRequest
 from hosts.errors import HostsError
 from hosts.models import Operation
@@ -34,20 +35,23 @@ LONGEST_KEY = 64
 
 
 @require_safe
+@open_to_grants
 def verbs(request: PageRequest, pk: int) -> HttpResponse:
     """All verbs that are allowed now: the menu of a row, or a page without scripts."""
-    found = get_object_or_404(shown(), pk=pk)
-    context = {"domain": found, "verbs": buttons(found), "in_dialog": request.htmx}
+    found = get_object_or_404(shown(request), pk=pk)
+    context = {"domain": found, "verbs": buttons(found, request.rights), "in_dialog": request.htmx}
     return render(request, "domains/verbs.html", SECTION | context)
 
 
 @require_http_methods(["GET", "HEAD", "POST"])
+@open_to_grants
 def verb(request: PageRequest, pk: int, name: str) -> HttpResponse:
     """Ask, naming the domain and what is lost; or act."""
     told = VERBS.get(name)
     if told is None or name == "metadata":
         raise Http404
-    found = get_object_or_404(shown(), pk=pk)
+    found = get_object_or_404(shown(request), pk=pk)
+    demand(request.user, name, found)
     if request.method != "POST":
         if not told.button:
             return redirect("domain", pk)
@@ -100,9 +104,11 @@ def say(
 
 
 @require_http_methods(["GET", "HEAD", "POST"])
+@open_to_grants
 def edit(request: PageRequest, pk: int) -> HttpResponse:
     """Title, description and tags: what a person says about a domain, kept by its libvirt."""
-    found = get_object_or_404(shown(), pk=pk)
+    found = get_object_or_404(shown(request), pk=pk)
+    demand(request.user, "metadata", found)
     form = MetadataForm(request.POST or None, domain=found)
     if request.method == "POST" and form.is_valid():
         try:
@@ -117,9 +123,11 @@ def edit(request: PageRequest, pk: int) -> HttpResponse:
 
 
 @require_http_methods(["GET", "HEAD", "POST"])
+@open_to_grants
 def forget(request: PageRequest, pk: int) -> HttpResponse:
     """Delete what is known of a domain that its host does not list any more."""
-    found = get_object_or_404(shown(), pk=pk)
+    found = get_object_or_404(shown(request), pk=pk)
+    demand(request.user, "forget", found)
     if request.method != "POST":
         context = {"domain": found, "in_dialog": request.htmx}
         return render(request, "domains/forget.html", SECTION | context)

@@ -5,6 +5,7 @@ from typing import Final, cast
 from uuid import uuid4
 
 from django.contrib import messages
+from django.core.exceptions import PermissionDenied
 from django.http import Http404, HttpResponse
 from django.shortcuts import redirect, render
 from django.urls import reverse
@@ -12,6 +13,7 @@ from django.utils.translation import gettext as _
 from django.utils.translation import ngettext
 from django.views.decorators.http import require_http_methods
 
+from access.permissions import open_to_grants
 from access.requests import PageRequest
 from hosts.errors import HostsError
 
@@ -28,12 +30,15 @@ A_KEY = re.compile("[0-9]{1,18}").fullmatch
 
 
 @require_http_methods(["GET", "HEAD", "POST"])
+@open_to_grants
 def bulk(request: PageRequest) -> HttpResponse:
     """Ask, naming how many and what is lost, and which are left out and why; or act."""
     asked = request.POST if request.method == "POST" else request.GET
     verb = VERBS.get(asked.get("verb", ""))
     if verb is None or not verb.button:
         raise Http404
+    if not request.rights.operates:
+        raise PermissionDenied
     keys = list(dict.fromkeys(int(key) for key in asked.getlist("ids") if A_KEY(key)))[:MOST_SELECTED]
     form = BulkForm(request.POST if request.method == "POST" else None)
     if request.method == "POST" and form.is_valid():
@@ -62,7 +67,9 @@ def _ask(request: PageRequest, verb: Verb, keys: list[int], form: BulkForm) -> H
         # The dialog is closed by now.
         told = [str(text) for texts in form.errors.values() for text in cast("list[object]", texts)]
         return say(HttpResponse(status=204), " ".join(told), tone="bad")
-    plan = services.plan(verb=verb.name, selector={"ids": keys}) if keys else services.Plan()
+    plan = services.Plan()
+    if keys:
+        plan = services.plan(verb=verb.name, selector={"ids": keys}, actor=request.user)
     context = {
         "verb": verb,
         "keys": keys,

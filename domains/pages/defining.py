@@ -8,6 +8,7 @@ from django.shortcuts import get_object_or_404, redirect, render
 from django.utils.translation import gettext as _
 from django.views.decorators.http import require_http_methods
 
+from access.permissions import demand, open_to_grants
 from access.requests import PageRequest
 from hosts.choices import OperationState
 from hosts.errors import HostsError
@@ -25,8 +26,10 @@ WAIT_SECONDS = 5.0
 
 
 @require_http_methods(["GET", "HEAD", "POST"])
+@open_to_grants
 def define(request: PageRequest, host_pk: int) -> HttpResponse:
-    host = get_object_or_404(Host.objects.with_status(), pk=host_pk)
+    host = get_object_or_404(Host.objects.visible_to(request.user).with_status(), pk=host_pk)
+    demand(request.user, "define", host)
     form = DefineForm(request.POST or None, initial={"key": uuid4()})
     if request.method == "POST" and form.is_valid():
         try:

@@ -1,9 +1,12 @@
 """The page of one domain, and the fragments that it loads by itself."""
 
-from django.http import HttpRequest, HttpResponse
+from django.http import HttpResponse
 from django.shortcuts import get_object_or_404, render
 from django.views.decorators.http import require_safe
 
+from access.permissions import Rights, may, open_to_grants
+from access.requests import PageRequest
+from access.verbs import SEE
 from hosts.choices import TargetType
 from hosts.errors import AgentError
 from hosts.models import Operation
@@ -19,31 +22,35 @@ OPERATIONS_SHOWN = 20
 
 
 @require_safe
-def domain(request: HttpRequest, pk: int) -> HttpResponse:
-    found = get_object_or_404(shown(), pk=pk)
+@open_to_grants
+def domain(request: PageRequest, pk: int) -> HttpResponse:
+    found = get_object_or_404(shown(request), pk=pk)
     services.wish_details(found)
     last = last_operations([pk]).get(pk)
     of_domain = Operation.objects.with_overdue().filter(target_type=TargetType.DOMAIN, target_id=pk)
     context = {
         "domain": found,
-        "verbs": buttons(found),
-        "actions": services.actions_of(found),
+        "verbs": buttons(found, request.rights),
+        "actions": services.actions_of(found, request.rights),
+        "host_is_seen": may(request.user, SEE, found.host),
+        "may_forget": may(request.user, "forget", found),
         "pending": last if last and last.is_open else None,
         "operations": of_domain.order_by("-created_at", "-id")[:OPERATIONS_SHOWN],
     }
     return render(request, "domains/domain.html", SECTION | context)
 
 
-def buttons(found: Domain) -> list[Verb]:
+def buttons(found: Domain, rights: Rights) -> list[Verb]:
     """The verbs that are allowed now and need no form; in the order of their table."""
-    allowed = services.actions_of(found)
+    allowed = services.actions_of(found, rights)
     return [verb for verb in VERBS.values() if verb.button and verb.name in allowed]
 
 
 @require_safe
-def definition(request: HttpRequest, pk: int) -> HttpResponse:
+@open_to_grants
+def definition(request: PageRequest, pk: int) -> HttpResponse:
     """The fragment with the domain's XML. It asks the host, so the page loads it afterwards, by itself."""
-    found = get_object_or_404(shown(), pk=pk)
+    found = get_object_or_404(shown(request), pk=pk)
     try:
         context = {"xml": services.xml(found)}
     except (AgentError, DomainError) as error:
@@ -52,9 +59,10 @@ def definition(request: HttpRequest, pk: int) -> HttpResponse:
 
 
 @require_safe
-def screen(request: HttpRequest, pk: int) -> HttpResponse:  # noqa: ARG001 -- a view
+@open_to_grants
+def screen(request: PageRequest, pk: int) -> HttpResponse:
     """The domain's screen as a PNG, or in words why there is none."""
-    found = get_object_or_404(shown(), pk=pk)
+    found = get_object_or_404(shown(request), pk=pk)
     try:
         picture = services.screenshot(found)
     except (AgentError, DomainError) as error:

@@ -12,6 +12,9 @@ from django.db.models import Q
 from django.urls import reverse
 from django.utils import timezone
 
+from access.permissions import Rights
+from access.requests import PageRequest
+from access.verbs import SEE
 from hosts.choices import OPEN_STATES, OperationState, TargetType
 from hosts.models import Operation
 
@@ -32,9 +35,11 @@ TROUBLE: Final = frozenset({OperationState.FAILED, OperationState.EXPIRED, Opera
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """`at` and `host_at` are the addresses of its page and its host's. `pending` is the operation that goes
-    on, `failed` the last one, if it came to nothing a while ago. `verbs` are those offered as buttons. `live`
-    are the events that change the row. `cpu` is of the last minutes, per cent.
+    """`at` and `host_at` are the addresses of its page and its host's, empty if that may not be seen.
+
+    `pending` is the operation that goes on, `failed` the last one, if it came to nothing a while ago. `verbs`
+    are those offered as buttons. `live` are the events that change the row. `cpu` is of the last minutes, per
+    cent.
     """
 
     domain: Domain
@@ -54,32 +59,38 @@ class Roots(NamedTuple):
     hosts: str
 
 
-def shown() -> DomainQuerySet:
-    return Domain.objects.with_stale().select_related("host")
+def shown(request: PageRequest) -> DomainQuerySet:
+    return Domain.objects.visible_to(request.user).with_stale().select_related("host")
 
 
-def listed() -> DomainQuerySet:
+def listed(request: PageRequest) -> DomainQuerySet:
     """As `shown`, with what a row needs and no more: a host alone has forty columns, some of them JSON."""
-    return shown().only(*SHOWN_IN_ROW)
+    return shown(request).only(*SHOWN_IN_ROW)
 
 
-def rows_of(domains: Collection[Domain]) -> list[Row]:
-    """The rows of `domains`, in a fixed number of queries."""
+def rows_of(domains: Collection[Domain], rights: Rights) -> list[Row]:
+    """The rows of `domains` for who has these rights, in a fixed number of queries."""
     keys = [domain.pk for domain in domains]
     operations, cpu = last_operations(keys), services.sparklines(keys)
     roots = Roots(reverse("domains"), reverse("hosts"))
-    return [_row(domain, roots, operations.get(domain.pk), cpu.get(domain.pk)) for domain in domains]
+    return [_row(domain, roots, rights, operations.get(domain.pk), cpu.get(domain.pk)) for domain in domains]
 
 
-def _row(domain: Domain, roots: Roots, operation: Operation | None, cpu: list[float | None] | None) -> Row:
+def _row(
+    domain: Domain,
+    roots: Roots,
+    rights: Rights,
+    operation: Operation | None,
+    cpu: list[float | None] | None,
+) -> Row:
     pending = operation if operation and operation.is_open else None
     live = f"domain.changed:{domain.pk} host.changed:{domain.host_id}"
     return Row(
         domain=domain,
         at=f"{roots.domains}{domain.pk}/",
-        host_at=f"{roots.hosts}{domain.host_id}/",
+        host_at=f"{roots.hosts}{domain.host_id}/" if rights.allow(SEE, domain.host) else "",
         # While one goes on, the next is a decision for the menu, not for a quick hand.
-        verbs=[] if pending else likely(domain),
+        verbs=[] if pending else likely(domain, rights),
         pending=pending,
         failed=operation if operation and operation.state in TROUBLE else None,
         live=f"{live} operation.changed:{pending.pk}" if pending else live,
@@ -87,8 +98,8 @@ def _row(domain: Domain, roots: Roots, operation: Operation | None, cpu: list[fl
     )
 
 
-def likely(domain: Domain) -> list[Verb]:
-    allowed = services.actions_of(domain)
+def likely(domain: Domain, rights: Rights) -> list[Verb]:
+    allowed = services.actions_of(domain, rights)
     return [VERBS[name] for name in LIKELY if name in allowed]
 
 

@@ -4,11 +4,13 @@ import re
 from typing import Any
 
 from django.db.models import Count
-from django.http import HttpRequest, HttpResponse
+from django.http import HttpResponse
 from django.shortcuts import get_object_or_404, render
 from django.views.decorators.http import require_safe
 
 from access.listing import listing
+from access.permissions import open_to_grants
+from access.requests import PageRequest
 from hosts.models import Host
 
 from ..choices import DomainState
@@ -31,13 +33,19 @@ BULK_MORE = ("suspend", "resume", "save", "restore", "reset", "undefine")
 
 
 @require_safe
-def domains(request: HttpRequest) -> HttpResponse:
+@open_to_grants
+def domains(request: PageRequest) -> HttpResponse:
     found = listing(
-        request, DomainFilter, listed(), counted=Domain.objects.all(), orderings=ORDERINGS, default="name"
+        request,
+        DomainFilter,
+        listed(request),
+        counted=Domain.objects.visible_to(request.user),
+        orderings=ORDERINGS,
+        default="name",
     )
     context = {
         "list": found,
-        "rows": rows_of(list(found.page)),
+        "rows": rows_of(list(found.page), request.rights),
         "ordering": found.ordering,
         "rest": _concerned_by_others(request, found.ordering),
         "bulk_verbs": [VERBS[name] for name in BULK],
@@ -48,45 +56,49 @@ def domains(request: HttpRequest) -> HttpResponse:
     return render(request, "domains/domains.html", SECTION | context)
 
 
-def _concerned_by_others(request: HttpRequest, ordering: str) -> bool:
+def _concerned_by_others(request: PageRequest, ordering: str) -> bool:
     """Whether the change of a domain that is not shown may bring it onto this page."""
     return ordering.removeprefix("-") not in UNCHANGING or any(request.GET.get(name) for name in CHANGING)
 
 
-def _chips(request: HttpRequest) -> dict[str, Any]:
+def _chips(request: PageRequest) -> dict[str, Any]:
     """The filters that are offered, with how many domains each would show."""
-    counts = dict(Domain.objects.order_by().values_list("state").annotate(n=Count("pk")))
+    seen = Domain.objects.visible_to(request.user)
+    counts = dict(seen.order_by().values_list("state").annotate(n=Count("pk")))
+    hosts = Host.objects.named_to(request.user)
     host = request.GET.get("host", "")
     return {
         "states": [(value, label, counts[value]) for value, label in DomainState.choices if value in counts],
         "total": sum(counts.values()),
-        "missing": Domain.objects.filter(missing_since__isnull=False).count(),
-        "host": Host.objects.filter(pk=host).first() if re.fullmatch("[0-9]{1,18}", host) else None,
-        "hosts": Host.objects.owned().only("hostname", "address")[: HOSTS_OFFERED + 1],
+        "missing": seen.filter(missing_since__isnull=False).count(),
+        "host": hosts.filter(pk=host).first() if re.fullmatch("[0-9]{1,18}", host) else None,
+        "hosts": hosts.owned().only("hostname", "address")[: HOSTS_OFFERED + 1],
         "hosts_offered": HOSTS_OFFERED,
     }
 
 
 @require_safe
-def row(request: HttpRequest, pk: int) -> HttpResponse:
+@open_to_grants
+def row(request: PageRequest, pk: int) -> HttpResponse:
     return draw_row(request, pk)
 
 
-def draw_row(request: HttpRequest, pk: int) -> HttpResponse:
+def draw_row(request: PageRequest, pk: int) -> HttpResponse:
     """One row as it is now; `?on-host` as the table of a host's page has it."""
-    domain = get_object_or_404(listed(), pk=pk)
-    context = {"row": rows_of([domain])[0], "without_host": "on-host" in request.GET}
+    domain = get_object_or_404(listed(request), pk=pk)
+    context = {"row": rows_of([domain], request.rights)[0], "without_host": "on-host" in request.GET}
     return render(request, "domains/_row.html", context)
 
 
 @require_safe
-def of_host(request: HttpRequest, host_pk: int) -> HttpResponse:
+@open_to_grants
+def of_host(request: PageRequest, host_pk: int) -> HttpResponse:
     """The fragment of a host's page that lists its domains."""
-    host = get_object_or_404(Host, pk=host_pk)
-    found = listed().filter(host=host)
+    host = get_object_or_404(Host.objects.visible_to(request.user), pk=host_pk)
+    found = listed(request).filter(host=host)
     context = {
         "host": host,
-        "rows": rows_of(found[:SHOWN_ON_HOST_PAGE]),
+        "rows": rows_of(found[:SHOWN_ON_HOST_PAGE], request.rights),
         "total": found.count(),
         "limit": SHOWN_ON_HOST_PAGE,
     }

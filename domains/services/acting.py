@@ -10,13 +10,15 @@ from django.contrib.auth.models import User
 from django.utils.translation import gettext as _
 
 from access import audit
-from access.choices import Action
+from access.choices import Action, Target
+from access.models import Grant
+from access.permissions import Rights, demand, rights_of
 from hosts.choices import TargetType, Trust
 from hosts.models import Host, Operation
 from hosts.services import accept, replayed
 
 from ..choices import DomainState
-from ..errors import DomainError, DomainMissing, DomainPresent, HostNotOwned, WrongState
+from ..errors import DomainError, DomainMissing, DomainPresent, HostNotOwned, NotGranted, WrongState
 from ..models import Domain
 from ..verbs import VERBS, Verb, allows
 
@@ -38,17 +40,20 @@ def act(
     That its host is silent is no refusal: the operation is sent as soon as it is back.
 
     Raises:
+        PermissionDenied: when `actor` may not do this to the domain.
         WrongState: when its last known state does not allow that.
         DomainMissing, HostNotOwned: when there is nobody to be asked.
         KeyReused: when the key was used for something else.
     """
+    demand(actor, verb, domain)
     asked = dict(args or {})
+    demand_tags(actor, domain, asked)
     fingerprint = fingerprint_of(verb, [domain.pk, asked])
     first = replayed(actor, key, fingerprint)
     if first is not None:
         return first
     with audit.refusals(Action.OPERATION_ACCEPT, domain, actor=actor, detail={"verb": verb}):
-        judge(domain, VERBS[verb])
+        judge(domain, VERBS[verb], rights_of(actor))
     return accept(
         host=domain.host,
         target_type=TargetType.DOMAIN,
@@ -80,9 +85,11 @@ def define(
     not exist; the daemon refuses another one. Without it, what is there is replaced.
 
     Raises:
+        PermissionDenied: when `actor` may not define domains there.
         HostNotOwned: when the host is not asked.
         KeyReused: when the key was used for something else.
     """
+    demand(actor, "define", host)
     args = {"xml": xml}
     fingerprint = fingerprint_of("define", [host.pk, args, precondition])
     first = replayed(actor, key, fingerprint)
@@ -119,21 +126,34 @@ def forget(domain: Domain) -> None:
             raise DomainPresent
 
 
-def actions_of(domain: Domain) -> list[str]:
-    """The verbs that may be used on a domain now, in the order of VERBS."""
+def demand_tags(actor: User, domain: Domain, changes: Mapping[str, Any]) -> None:
+    """Raise PermissionDenied when somebody else than an administrator would change who has rights on it.
+
+    A tag that something was granted on is such a change: an operator of one domain could hand it to all who
+    were granted the tag, or give himself what he has on these.
+    """
+    changed = set(domain.tags) ^ set(changes.get("tags", domain.tags))
+    if changed and Grant.objects.filter(target=Target.TAG, tag__in=changed).exists():
+        demand(actor, "administer", domain)
+
+
+def actions_of(domain: Domain, rights: Rights) -> list[str]:
+    """The verbs that may be used on a domain now by who has these rights, in the order of VERBS."""
     if domain.missing_since or domain.host.trust != Trust.OWNED:
         return []
-    return [name for name, verb in VERBS.items() if _allows(domain, verb)]
+    return [name for name, verb in VERBS.items() if _allows(domain, verb) and rights.allow(name, domain)]
 
 
-def judge(domain: Domain, verb: Verb) -> None:
-    """Raise DomainError when the verb cannot be used on the domain now."""
+def judge(domain: Domain, verb: Verb, rights: Rights) -> None:
+    """Raise DomainError when the verb cannot be used on the domain now by who has these rights."""
+    if not rights.allow(verb.name, domain):
+        raise NotGranted
     if domain.host.trust != Trust.OWNED:
         raise HostNotOwned
     if domain.missing_since:
         raise DomainMissing
     if not _allows(domain, verb):
-        raise _wrong_state(domain, verb)
+        raise _wrong_state(domain, verb, rights)
 
 
 def fingerprint_of(verb: str, asked: object) -> str:
@@ -150,9 +170,10 @@ def _allows(domain: Domain, verb: Verb) -> bool:
     )
 
 
-def _wrong_state(domain: Domain, verb: Verb) -> DomainError:
+def _wrong_state(domain: Domain, verb: Verb, rights: Rights) -> DomainError:
     """A refusal that says what the domain is, and what is possible instead."""
-    possible = [str(VERBS[name].label) for name in actions_of(domain) if VERBS[name].button]
+    actions = actions_of(domain, rights)
+    possible = [str(VERBS[name].label) for name in actions if VERBS[name].button]
     values = {
         "name": domain.name,
         "state": DomainState(domain.state).label.lower(),
@@ -165,4 +186,4 @@ def _wrong_state(domain: Domain, verb: Verb) -> DomainError:
         why = _("“%(name)s” is transient: it has no definition on its host, which “%(verb)s” needs.")
     else:
         why = _("“%(name)s” has no saved state, which “%(verb)s” needs.")
-    return WrongState(f"{why} {_('Possible: %(possible)s.')}" % values, actions_of(domain))
+    return WrongState(f"{why} {_('Possible: %(possible)s.')}" % values, actions)

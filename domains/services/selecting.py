@@ -6,10 +6,13 @@ from datetime import timedelta
 from typing import Any, Final, Literal, TypedDict
 
 from django.contrib.auth.models import User
+from django.core.exceptions import PermissionDenied
 from django.utils.translation import gettext as _
 
 from access import audit
-from access.choices import Action
+from access.choices import Action, Role
+from access.permissions import Rights, rights_of
+from access.verbs import needed
 from hosts.choices import TargetType
 from hosts.errors import BadInput
 from hosts.models import Operation
@@ -50,16 +53,21 @@ class Plan:
     skipped: list[dict[str, Any]] = field(default_factory=list)
 
 
-def plan(*, verb: str, selector: Selector, order: Order = "given") -> Plan:
+def plan(*, verb: str, selector: Selector, actor: User, order: Order = "given") -> Plan:
     """Tell which domains would be told `verb`, and which would be left out and why. Nothing is changed.
 
+    What `actor` may not see is not there: a selector does not find it, and tells of its id that of no domain.
+
     Raises:
+        PermissionDenied: when `actor` may do this to no domain at all.
         BadInput: when the selector is empty, or means more than 5,000 domains.
     """
-    found = Plan()
-    for domain in _selected(selector, order):
+    found, rights = Plan(), rights_of(actor)
+    if not rights.anywhere(needed(verb)):
+        raise PermissionDenied
+    for domain in _selected(selector, order, rights):
         try:
-            judge(domain, VERBS[verb])
+            judge(domain, VERBS[verb], rights)
             found.chosen.append(domain)
         except DomainError as refusal:
             found.skipped.append(_left_out(domain, refusal))
@@ -87,6 +95,7 @@ def bulk(
     out, and named in the result.
 
     Raises:
+        PermissionDenied: when `actor` may do this to no domain at all.
         BadInput: when the selector is empty, or means more than 5,000 domains.
         NothingToDo: when none of them can be told this now.
         KeyReused: when the key was used for something else.
@@ -96,7 +105,7 @@ def bulk(
     first = replayed(actor, key, fingerprint)
     if first is not None:
         return first
-    found = plan(verb=verb, selector=selector, order=order)
+    found = plan(verb=verb, selector=selector, actor=actor, order=order)
     with audit.refusals(
         Action.OPERATION_ACCEPT, audit.Target(TargetType.SELECTION), actor=actor, detail={"verb": verb}
     ):
@@ -117,10 +126,10 @@ def bulk(
     )
 
 
-def _selected(selector: Selector, order: Order) -> list[Domain]:
+def _selected(selector: Selector, order: Order, rights: Rights) -> list[Domain]:
     if not any(selector.get(name) for name in Selector.__annotations__):
         raise BadInput("selector", _("Say which domains are meant."))
-    rows: DomainQuerySet = Domain.objects.select_related("host")
+    rows: DomainQuerySet = Domain.objects.granted(rights, Role.VIEWER).select_related("host")
     ids = selector.get("ids")
     if ids is not None:
         # An empty list means no domain. Taken for no list, the rest of the selector would mean too many.

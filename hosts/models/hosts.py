@@ -1,14 +1,20 @@
 """What the manager knows of each hypervisor, and the keys by which hypervisors join."""
 
 import uuid
+from collections.abc import Iterator
 from datetime import datetime
 from typing import Final, Self
 
 from cryptography import x509
+from django.contrib.auth.models import User
 from django.db import models
 from django.db.models import Case, F, Q, QuerySet, Value, When
 from django.utils import timezone
 
+from access.choices import Role, Target
+from access.permissions import Place, Rights, rights_of
+
+from .. import siblings
 from ..choices import (
     DAEMON_PORT,
     LONGEST_LABEL,
@@ -60,6 +66,21 @@ class HostQuerySet(QuerySet["Host"]):
     def waiting(self) -> Self:
         """Those that proved themselves, and wait for a person."""
         return self.filter(trust=Trust.PENDING, approved_at=None)
+
+    def granted(self, rights: Rights, role: Role) -> Self:
+        """The hosts on which a role is had."""
+        return self if rights.everywhere(role) else self.filter(pk__in=rights.keys(Target.HOST, role))
+
+    def visible_to(self, user: User) -> Self:
+        return self.granted(rights_of(user), Role.VIEWER)
+
+    def named_to(self, user: User) -> Self:
+        """The hosts of which a user knows the name: those that he sees, and those of domains that he sees."""
+        rights = rights_of(user)
+        if rights.everywhere(Role.VIEWER):
+            return self
+        by_domain = siblings.ids_of_granted_domains(rights, Role.VIEWER, "host")
+        return self.filter(Q(pk__in=rights.keys(Target.HOST, Role.VIEWER)) | Q(pk__in=by_domain))
 
 
 class Host(models.Model):
@@ -132,6 +153,9 @@ class Host(models.Model):
 
     def __str__(self) -> str:
         return self.hostname or self.address
+
+    def places(self) -> Iterator[Place]:
+        yield (Target.HOST, self.pk)
 
     @property
     def latest_certificates(self) -> "QuerySet[HostCertificate]":

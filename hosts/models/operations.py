@@ -2,11 +2,16 @@
 
 from typing import Self
 
+from django.contrib.auth.models import User
 from django.db import models
 from django.db.models import Q, QuerySet
 from django.utils import timezone
 from uuid_utils.compat import uuid7
 
+from access.choices import Role, Target
+from access.permissions import Rights, rights_of
+
+from .. import siblings
 from ..choices import (
     BEGUN_STATES,
     OPEN_STATES,
@@ -23,6 +28,23 @@ class OperationQuerySet(QuerySet["Operation"]):
 
     def ended(self) -> Self:
         return self.exclude(state__in=OPEN_STATES)
+
+    def granted(self, rights: Rights, role: Role) -> Self:
+        """The operations on hosts and domains on which a role is had, and those on many that the user began.
+
+        The parts of these are judged by themselves: who began them may see some of them no more.
+        """
+        if rights.everywhere(role):
+            return self
+        domains = siblings.ids_of_granted_domains(rights, role)
+        return self.filter(
+            Q(host__in=rights.keys(Target.HOST, role))
+            | Q(target_type=TargetType.DOMAIN, target_id__in=domains)
+            | Q(target_type=TargetType.SELECTION, actor=rights.user)
+        )
+
+    def visible_to(self, user: User) -> Self:
+        return self.granted(rights_of(user), Role.VIEWER)
 
     def with_overdue(self) -> Self:
         """Say of each as `is_overdue` whether it goes on after its deadline.

@@ -11,6 +11,7 @@ from django.views.decorators.debug import sensitive_post_parameters
 from django.views.decorators.http import require_http_methods, require_POST, require_safe
 
 from access.listing import listing
+from access.permissions import demand, may, open_to_grants
 from access.requests import PageRequest
 
 from .. import services, siblings
@@ -24,19 +25,20 @@ SECTION = {"section": "hosts"}
 ORDERINGS = {"hostname", "address", "trust", "status", "last_seen", "cpus", "memory"}
 
 
-def shown() -> HostQuerySet:
-    return Host.objects.with_status().prefetch_related("addresses")
+def shown(request: PageRequest) -> HostQuerySet:
+    return Host.objects.visible_to(request.user).with_status().prefetch_related("addresses")
 
 
 @require_safe
+@open_to_grants
 def hosts(request: PageRequest) -> HttpResponse:
-    found = listing(request, HostFilter, shown(), orderings=ORDERINGS, default="hostname")
+    found = listing(request, HostFilter, shown(request), orderings=ORDERINGS, default="hostname")
     rows = list(found.page)
     context = {
         "list": found,
         "ordering": found.ordering,
         "hosts": rows,
-        "waiting": Host.objects.waiting().count(),
+        "waiting": Host.objects.waiting().count() if request.rights.administers else 0,
         "counts": siblings.domain_counts([host.pk for host in rows]),
         "statuses": [(value, label) for value, label in Status.choices if value != Status.UNKNOWN],
         "trusts": [(value, label) for value, label in Trust.choices if value != Trust.OWNED],
@@ -45,17 +47,22 @@ def hosts(request: PageRequest) -> HttpResponse:
 
 
 @require_safe
+@open_to_grants
 def row(request: PageRequest, pk: int) -> HttpResponse:
-    host = get_object_or_404(shown(), pk=pk)
+    host = get_object_or_404(shown(request), pk=pk)
     return render(request, "hosts/_row.html", {"host": host, "counts": siblings.domain_counts([pk])})
 
 
 @require_safe
+@open_to_grants
 def host(request: PageRequest, pk: int) -> HttpResponse:
-    found = get_object_or_404(shown().select_related("join_key"), pk=pk)
-    return render(
-        request, "hosts/host.html", SECTION | {"host": found, "counts": siblings.domain_counts([pk])[pk]}
-    )
+    found = get_object_or_404(shown(request).select_related("join_key"), pk=pk)
+    context = {
+        "host": found,
+        "counts": siblings.domain_counts([pk])[pk],
+        "administers": may(request.user, "administer", found),
+    }
+    return render(request, "hosts/host.html", SECTION | context)
 
 
 @require_http_methods(["GET", "HEAD", "POST"])
@@ -74,8 +81,10 @@ def add_host(request: PageRequest) -> HttpResponse:
 
 
 @require_POST
+@open_to_grants
 def probe(request: PageRequest, pk: int) -> HttpResponse:
-    found = get_object_or_404(Host, pk=pk)
+    found = get_object_or_404(shown(request), pk=pk)
+    demand(request.user, "probe", found)
     services.wake(found)
     messages.info(
         request,
@@ -86,8 +95,10 @@ def probe(request: PageRequest, pk: int) -> HttpResponse:
 
 @sensitive_post_parameters("code")
 @require_http_methods(["GET", "HEAD", "POST"])
+@open_to_grants
 def adopt(request: PageRequest, pk: int) -> HttpResponse:
-    found = get_object_or_404(shown(), pk=pk)
+    found = get_object_or_404(shown(request), pk=pk)
+    demand(request.user, "adopt", found)
     form = AdoptForm(request.POST or None)
     if request.method == "POST" and form.is_valid():
         try:
@@ -102,11 +113,13 @@ def adopt(request: PageRequest, pk: int) -> HttpResponse:
 
 
 @require_http_methods(["GET", "HEAD", "POST"])
+@open_to_grants
 def approve(request: PageRequest, pk: int) -> HttpResponse:
     return _decide(request, pk, "approve", services.approve, _("%(host)s was approved."))
 
 
 @require_http_methods(["GET", "HEAD", "POST"])
+@open_to_grants
 def deny(request: PageRequest, pk: int) -> HttpResponse:
     return _decide(
         request, pk, "deny", services.deny, _("%(host)s was denied. It is not spoken to any more.")
@@ -114,6 +127,7 @@ def deny(request: PageRequest, pk: int) -> HttpResponse:
 
 
 @require_http_methods(["GET", "HEAD", "POST"])
+@open_to_grants
 def retire(request: PageRequest, pk: int) -> HttpResponse:
     return _decide(
         request,
@@ -126,7 +140,8 @@ def retire(request: PageRequest, pk: int) -> HttpResponse:
 
 def _decide(request: PageRequest, pk: int, verb: str, act: Callable[..., Any], done: str) -> HttpResponse:
     """Ask first, naming the host and what is lost; then act."""
-    found = get_object_or_404(shown(), pk=pk)
+    found = get_object_or_404(shown(request), pk=pk)
+    demand(request.user, verb, found)
     if request.method != "POST":
         context = SECTION | {"host": found, "verb": verb, "in_dialog": request.htmx}
         return render(request, f"hosts/{verb}.html", context)

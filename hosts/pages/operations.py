@@ -5,6 +5,7 @@ from collections.abc import Iterable
 from typing import Any
 
 from django.contrib import messages
+from django.core.exceptions import PermissionDenied
 from django.db.models import Count
 from django.http import HttpResponse
 from django.shortcuts import get_object_or_404, redirect, render
@@ -13,6 +14,7 @@ from django.views.decorators.http import require_http_methods, require_safe
 from django_htmx.http import trigger_client_event
 
 from access.listing import is_filtered, listing
+from access.permissions import open_to_grants
 from access.requests import PageRequest
 
 from .. import services
@@ -30,14 +32,17 @@ TOLD = ("enabled", "title", "description", "tags")
 STOPPABLE = frozenset({"save", "shutdown"})
 
 
-def shown() -> OperationQuerySet:
-    return Operation.objects.with_overdue().select_related("host")
+def shown(request: PageRequest) -> OperationQuerySet:
+    return Operation.objects.visible_to(request.user).with_overdue().select_related("host")
 
 
 @require_safe
+@open_to_grants
 def operations(request: PageRequest) -> HttpResponse:
     """The newest first. What was asked for in one go is one line, unless something is looked for."""
-    rows = shown() if is_filtered(request, OperationFilter) else shown().filter(parent=None)
+    rows = shown(request)
+    if not is_filtered(request, OperationFilter):
+        rows = rows.filter(parent=None)
     found = listing(request, OperationFilter, rows, orderings=ORDERINGS, default="-created_at")
     context = {
         "list": found,
@@ -68,7 +73,8 @@ def with_parts(operations: Iterable[Operation]) -> list[Operation]:
 def _removable(request: PageRequest) -> list[tuple[str, str]]:
     """The filters of the address that no other chip shows: words for each, and the address without it."""
     host = request.GET.get("host", "")
-    named = Host.objects.filter(pk=host).first() if re.fullmatch("[0-9]{1,18}", host) else None
+    known = Host.objects.named_to(request.user)
+    named = known.filter(pk=host).first() if re.fullmatch("[0-9]{1,18}", host) else None
     words = {"host": str(named) if named else "", "verb": request.GET.get("verb", "")}
     words |= {name: f"{name} {request.GET[name]}" for name in ("domain", "parent") if request.GET.get(name)}
     without = []
@@ -81,13 +87,14 @@ def _removable(request: PageRequest) -> list[tuple[str, str]]:
 
 
 @require_safe
+@open_to_grants
 def operation(request: PageRequest, pk: str) -> HttpResponse:
-    found = get_object_or_404(shown().select_related("parent"), pk=pk)
-    children = shown().filter(parent=found).order_by("position")
+    found = get_object_or_404(shown(request).select_related("parent"), pk=pk)
+    children = shown(request).filter(parent=found).order_by("position")
     context = {
         "operation": with_parts([found])[0],
         "told": [(name, value) for name, value in found.args.items() if name in TOLD],
-        "cancellable": is_cancellable(found),
+        "cancellable": is_cancellable(found) and services.may_cancel(found, request.user),
         "events": found.events.all(),
         "children": children[:CHILDREN_SHOWN],
         "children_limit": CHILDREN_SHOWN,
@@ -103,14 +110,18 @@ def is_cancellable(operation: Operation) -> bool:
 
 
 @require_safe
+@open_to_grants
 def open_operations(request: PageRequest) -> HttpResponse:
     """How many are not done yet: the small number beside the navigation's entry."""
     return render(request, "hosts/_open_operations.html")
 
 
 @require_http_methods(["GET", "HEAD", "POST"])
+@open_to_grants
 def cancel_operation(request: PageRequest, pk: str) -> HttpResponse:
-    found = get_object_or_404(shown(), pk=pk)
+    found = get_object_or_404(shown(request), pk=pk)
+    if not services.may_cancel(found, request.user):
+        raise PermissionDenied
     if request.method != "POST":
         context = {"operation": found, "in_dialog": request.htmx}
         return render(request, "hosts/operation_cancel.html", SECTION | context)

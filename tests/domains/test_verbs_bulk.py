@@ -123,14 +123,14 @@ def test_a_dry_run_changes_nothing(api: APIClient) -> None:
         ({"ids": [], "host": "alpha"}, []),
     ],
 )
-def test_a_selector_means_what_fits_all_of_it(selector: dict[str, Any], names: list[str]) -> None:
+def test_a_selector_means_what_fits_all_of_it(ada: User, selector: dict[str, Any], names: list[str]) -> None:
     alpha = owned_host(hostname="alpha")
     domain(alpha, name="web", tags=["prod"])
     domain(alpha, name="db", tags=["pro"])
     domain(name="other", tags=["prod"])
     if "host" in selector:
         selector = selector | {"host": alpha.pk}
-    plan = services.plan(verb="start", selector=selector)  # type: ignore[arg-type]  # a Selector
+    plan = services.plan(verb="start", selector=selector, actor=ada)  # type: ignore[arg-type]  # a Selector
     assert [row.name for row in plan.chosen] == names
 
 

@@ -106,7 +106,7 @@ OUTAGES = [
 def test_an_outage_is_503_in_the_api(
     api: APIClient, monkeypatch: pytest.MonkeyPatch, error: Exception, kind: str
 ) -> None:
-    monkeypatch.setattr("virshmanager.api.summary", raising(error))
+    monkeypatch.setattr("virshmanager.api.summary_for", raising(error))
     answer = api.get("/api/summary/")
     assert (answer.status_code, answer.json()["type"]) == (503, kind)
     assert answer["Retry-After"] == "5"
@@ -116,7 +116,7 @@ def test_an_outage_is_503_in_the_api(
 def test_an_outage_is_503_on_a_page(
     browser: Client, monkeypatch: pytest.MonkeyPatch, error: Exception, kind: str
 ) -> None:
-    monkeypatch.setattr("virshmanager.pages.summary", raising(error))
+    monkeypatch.setattr("virshmanager.pages.summary_for", raising(error))
     answer = browser.get("/")
     assert answer.status_code == 503
     assert answer["Retry-After"] == "5"
@@ -151,7 +151,7 @@ def test_without_redis_a_domain_is_shown(api: APIClient, no_redis: None) -> None
 
 
 def test_a_defect_is_a_problem_too_and_tells_nothing(api: APIClient, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("virshmanager.api.summary", raising(ZeroDivisionError("secret")))
+    monkeypatch.setattr("virshmanager.api.summary_for", raising(ZeroDivisionError("secret")))
     answer = api.get("/api/summary/")
     assert (answer.status_code, answer["Content-Type"]) == (500, "application/problem+json")
     assert answer.json()["type"] == "internal_error"

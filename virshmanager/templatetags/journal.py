@@ -5,6 +5,7 @@ from datetime import datetime
 from typing import Final
 
 from django import template
+from django.template.context import RequestContext
 from django.utils.functional import Promise
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
@@ -152,10 +153,12 @@ def since(moment: datetime, start: datetime) -> str:
     return f"+{brief((moment - start).total_seconds())}"
 
 
-@register.simple_tag
-def open_operations() -> int:
+@register.simple_tag(takes_context=True)
+def open_operations(context: RequestContext) -> int:
     """How many operations have no verdict yet. The parts of a bulk one are not counted beside it."""
-    return Operation.objects.open().filter(parent=None).count()
+    user = getattr(context.get("request"), "user", None)
+    seen = Operation.objects.visible_to(user) if user else Operation.objects.none()
+    return seen.open().filter(parent=None).count()
 
 
 @register.simple_tag

@@ -39,6 +39,7 @@ TITLE: Final = '<span class="under">{}</span>'
 DOING: Final = '<a class="doing" href="{}">{}</a> '
 TROUBLE: Final = ' <a class="trouble" href="{}">{}{}: {}</a>'
 HOST: Final = '<td class="wide"><a class="quiet" href="{}">{}</a></td>'
+HOST_NAME: Final = '<td class="wide quiet">{}</td>'
 BUTTON: Final = (
     '<button class="icon-button" form="verbs" formaction="{}verbs/{}/" title="{}">{}'
     '<span class="visually-hidden">{} {}</span></button>'
@@ -67,13 +68,19 @@ def domain_row(row: Row, without_host: bool = False) -> SafeString:  # noqa: FBT
         _doing(row),
         domain_state(domain),
         _trouble(row),
-        "" if without_host else fill(HOST, row.host_at, domain.host),
+        "" if without_host else _host(row),
         domain.vcpus,
         size(domain.memory),
         sparkline(row.cpu),
         icon("check") if domain.autostart else "",
         _verbs(row),
     )
+
+
+def _host(row: Row) -> SafeString:
+    """Its host, with the way there for who may see that."""
+    host = row.domain.host
+    return fill(HOST, row.host_at, host) if row.host_at else fill(HOST_NAME, host)
 
 
 def _tags(domain: Domain) -> SafeString | str:

@@ -4,6 +4,7 @@ from functools import partial
 from typing import Final
 
 from django.contrib.auth.models import User
+from django.core.exceptions import PermissionDenied
 from django.db import transaction
 from django.db.models import Case, F, Q, Value, When
 from django.utils import timezone
@@ -11,6 +12,8 @@ from django.utils.translation import gettext as _
 
 from access import audit
 from access.choices import Action
+from access.permissions import rights_of
+from access.verbs import needed
 
 from ...choices import OperationState, TargetType
 from ...errors import NotPossible
@@ -32,8 +35,11 @@ def cancel(operation: Operation, *, actor: User) -> Operation:
     Of a bulk operation what has not begun is cancelled; the rest goes on.
 
     Raises:
+        PermissionDenied: when `actor` may not ask for the same verb, on each domain that it is about.
         NotPossible: when it has ended, or its verb cannot be cancelled any more.
     """
+    if not may_cancel(operation, actor):
+        raise PermissionDenied
     told = {"operation": str(operation.pk), "verb": operation.verb}
     with audit.refusals(Action.OPERATION_CANCEL, target_of(operation), actor=actor, detail=told):
         if operation.target_type == TargetType.SELECTION:
@@ -41,6 +47,15 @@ def cancel(operation: Operation, *, actor: User) -> Operation:
         elif not _cancel_unsent(operation, actor):
             _ask_daemon(operation, actor)
     return Operation.objects.select_related("host").get(pk=operation.pk)
+
+
+def may_cancel(operation: Operation, user: User) -> bool:
+    """Whether a user may ask for this verb on everything that the operation is about."""
+    rights, role = rights_of(user), needed(operation.verb)
+    if rights.everywhere(role):
+        return True
+    parts = Operation.objects.filter(Q(pk=operation.pk) | Q(parent=operation.pk))
+    return not parts.exclude(pk__in=parts.granted(rights, role).values("pk")).exists()
 
 
 def _cancel_unsent(operation: Operation, actor: User) -> bool:
