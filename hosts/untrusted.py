@@ -12,6 +12,8 @@ from typing import Any, Final, NoReturn, TypeVar
 from .errors import BadPayload
 
 MAX_INTEGER: Final = 2**63 - 1
+# The longest listing has a third of that; 8 MiB of empty lists would take 200 MB.
+MOST_VALUES: Final = 2**19
 
 # C0 and C1 controls, lone surrogates (no UTF-8), line separators, and marks that turn the writing direction.
 _CONTROLS = "\x00-\x1f\x7f-\x9f\ud800-\udfff\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ufeff"
@@ -25,12 +27,23 @@ def parse_json(body: bytes) -> object:
     """Read strict JSON (RFC 8259).
 
     Raises:
-        BadPayload: when it is not JSON, holds NaN, or is nested too deeply to be read.
+        BadPayload: when it is not JSON, holds NaN or a name twice, has more than MOST_VALUES values, or is
+            nested too deeply to be read.
     """
+    if sum(map(body.count, (b",", b"[", b"{"))) > MOST_VALUES:
+        raise BadPayload(f"more than {MOST_VALUES} values")
     try:
-        return json.loads(body.decode(), parse_constant=_no_constant)
+        return json.loads(body.decode(), parse_constant=_no_constant, object_pairs_hook=_an_object_of)
     except (ValueError, RecursionError):
         raise BadPayload("no JSON") from None
+
+
+def _an_object_of(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """Two readers of an object that has a name twice would read different things."""
+    found = dict(pairs)
+    if len(found) != len(pairs):
+        raise ValueError("a name twice")
+    return found
 
 
 def _no_constant(word: str) -> NoReturn:

@@ -12,7 +12,8 @@ import requests
 from .. import guards, trust
 from ..errors import CircuitOpen, HostBusy, OutsideRanges, RetryLater
 from .breaker import Breaker
-from .transport import Question, deadline, fetch, new_session
+from .deadlines import deadline
+from .transport import Question, fetch, new_session
 
 MAX_CALLS: Final = 4
 

@@ -16,6 +16,7 @@ from channels.db import database_sync_to_async
 from websockets.asyncio.client import ClientConnection
 from websockets.client import ClientProtocol
 from websockets.exceptions import ConnectionClosed, InvalidMessage, InvalidStatus, WebSocketException
+from websockets.frames import CloseCode
 from websockets.uri import parse_uri
 
 from .. import guards, trust
@@ -50,6 +51,8 @@ NO_FAREWELL: Final = 1006
 # A listing may have as much as over HTTP, and comes on the same stream.
 EVENT_BYTES: Final = 8 * KIB * KIB
 EVENTS_AHEAD: Final = 4
+# What a host has us answer, such as pings, and does not read.
+MOST_UNREAD: Final = KIB * KIB
 # A console is many small frames. As the daemon does, keep at most 256 KiB of it.
 CONSOLE_BYTES: Final = 64 * KIB
 CONSOLE_FRAMES_AHEAD: Final = 4
@@ -65,13 +68,23 @@ async def in_a_thread(question: Callable[[str], bool], address: str) -> bool:
 
 
 class _Connection(ClientConnection):
-    """Remembers when the host last gave a sign of life: a message, a part of one, or a pong."""
+    """Remembers when the host last gave a sign of life: a message, a part of one, or a pong.
+
+    Pings are answered without waiting: a host that sends them and reads nothing would fill our memory. And
+    who broke the protocol would have as long for his farewell as for a pong.
+    """
 
     heard_at = 0.0
+    _broken: asyncio.TimerHandle | None = None
 
     def data_received(self, data: bytes) -> None:
         self.heard_at = self.loop.time()
         super().data_received(data)
+        if self.transport.get_write_buffer_size() > MOST_UNREAD:
+            self.protocol.fail(CloseCode.POLICY_VIOLATION, "it reads nothing")
+            self.transport.abort()
+        elif self.protocol.parser_exc and not self._broken:
+            self._broken = self.loop.call_later(FAREWELL, self.transport.abort)
 
 
 class Stream:

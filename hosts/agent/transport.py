@@ -1,17 +1,12 @@
 """Mutual TLS and HTTP to one host: what is trusted, when a read ends, and what an error means."""
 
-import math
 import re
 import socket
 import ssl
 import struct
 import threading
-import time
 import uuid
 from collections.abc import Iterator
-from contextlib import contextmanager
-from contextvars import ContextVar
-from dataclasses import dataclass
 from http.client import HTTPException, IncompleteRead, RemoteDisconnected
 from http.cookiejar import DefaultCookiePolicy
 from typing import Any, Final, NamedTuple
@@ -35,9 +30,14 @@ from ..errors import (
 )
 from ..trust import ClientIdentity, keys
 from ..untrusted import a_text, an_object, parse_json
+from .deadlines import CUT, CutOff, DeadlineSocket, current_call
 
 # OpenSSL's X509_V_ERR_CERT_NOT_YET_VALID and X509_V_ERR_CERT_HAS_EXPIRED.
 OUT_OF_DATE: Final = frozenset({9, 10})
+# The alerts of who speaks another TLS than we offer.
+OTHER_TLS: Final = frozenset({"TLSV1_ALERT_PROTOCOL_VERSION", "SSLV3_ALERT_HANDSHAKE_FAILURE"})
+# The parsers' errors: of the standard library, and of urllib3 above it.
+NO_HTTP: Final = (HTTPException, urllib3.exceptions.InvalidHeader)
 STATUSES_OK: Final = frozenset({200, 202})
 # A socket option: closing throws away what the other side has not acknowledged. The kernel would go on
 # sending it for minutes, and what was given up would be done after a partition.
@@ -90,7 +90,7 @@ def shared_context(client: ClientIdentity) -> ssl.SSLContext:
     with _lock:
         if client.fingerprint not in _contexts:
             context = client.owned_context()
-            context.sslsocket_class = _DeadlineSocket
+            context.sslsocket_class = DeadlineSocket
             _contexts.clear()
             _contexts[client.fingerprint] = context
         return _contexts[client.fingerprint]
@@ -111,79 +111,6 @@ class _HostAdapter(HTTPAdapter):
         """Nothing: the base class would make our context trust the public authorities too."""
 
 
-@dataclass
-class _Call:
-    """`spoke`: some of the request was given to a connection whose handshake was good."""
-
-    ends_at: float
-    spoke: bool = False
-
-    def left(self) -> float:
-        """The seconds until its end. Raises TimeoutError after it."""
-        left = self.ends_at - time.monotonic()
-        if left <= 0:
-            raise TimeoutError("the deadline of the call has passed")
-        return left
-
-
-_call: ContextVar[_Call] = ContextVar("call")
-
-
-@contextmanager
-def deadline(seconds: float) -> Iterator[None]:
-    """End every read of a call inside, of this thread, after so many seconds."""
-    token = _call.set(_Call(time.monotonic() + seconds))
-    try:
-        yield
-    finally:
-        _call.reset(token)
-
-
-# How a connection ends that the other side closed while we wrote or read.
-CUT: Final = (ConnectionResetError, BrokenPipeError, ssl.SSLEOFError)
-
-
-class _CutOff(ConnectionResetError):
-    """Reset or closed after a good handshake, before the first byte."""
-
-
-class _DeadlineSocket(ssl.SSLSocket):
-    """All ends with the call's deadline.
-
-    `requests` alone lets a slow drip go on for ever, and the kernel sends again and again what is not
-    acknowledged, also for a process that hangs.
-    """
-
-    _heard = False
-
-    def recv_into(self, *args: Any, **kwargs: Any) -> int:
-        left = _call.get().left()
-        timeout = self.gettimeout()
-        self.settimeout(left if timeout is None else min(timeout, left))
-        with self._first_exchange():
-            size = super().recv_into(*args, **kwargs)
-        if not self._heard and not size:
-            raise _CutOff
-        self._heard = True
-        return size
-
-    def send(self, *args: Any) -> int:
-        call = _call.get()
-        self.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, math.ceil(call.left() * 1000))
-        call.spoke = True
-        with self._first_exchange():
-            return super().send(*args)
-
-    @contextmanager
-    def _first_exchange(self) -> Iterator[None]:
-        try:
-            yield
-        except CUT as error:
-            if self._heard:
-                raise
-            raise _CutOff from error
-
-
 def fetch(session: requests.Session, url: str, question: Question) -> bytes:
     """Return the body of a good answer to a question.
 
@@ -192,16 +119,24 @@ def fetch(session: requests.Session, url: str, question: Question) -> bytes:
     """
     try:
         with _send(session, url, question) as response:
-            # One byte more than may come tells that there is more; what follows is never read.
-            body: bytes = response.raw.read(question.limit + 1, decode_content=False)
+            body = _body(response, question.limit)
     except (requests.RequestException, urllib3.exceptions.HTTPError) as error:
         failure = translated(error)
-        failure.may_have_arrived = _call.get().spoke
+        failure.may_have_arrived = current_call().spoke
         raise failure from error
     except ValueError as error:
         # A chunk of negative length, a redirect to no address: not all nonsense has an error of its own.
         raise ProtocolError("no HTTP") from error
     _check(response, body, question)
+    return body
+
+
+def _body(response: requests.Response, limit: int) -> bytes:
+    """The whole body, or one byte more than may come: what follows is never read."""
+    body = b""
+    # One read may yield less than there is. Only that which yields nothing tells an end that comes too early.
+    while len(body) <= limit and (more := response.raw.read(limit + 1 - len(body), decode_content=False)):
+        body += more
     return body
 
 
@@ -266,15 +201,12 @@ def problem_answer(status: int, document: object) -> AgentError:
 def translated(error: Exception) -> AgentError:
     """The one table from foreign errors to ours."""
     for cause in _causes(error):
-        if isinstance(cause, ssl.SSLCertVerificationError):
-            return CertificateOutOfDate() if cause.verify_code in OUT_OF_DATE else WrongIdentity()
-        if isinstance(cause, ssl.SSLError) and "ALERT" in (cause.reason or ""):
-            # In TLS 1.3 a refused client certificate shows only when the client first reads.
-            return RejectedByHost()
-        if isinstance(cause, _CutOff):
+        if isinstance(cause, ssl.SSLError) and (meant := _of_tls(cause)):
+            return meant
+        if isinstance(cause, CutOff):
             # Our request crossed its alert, and the reset that followed took the alert away.
             return RejectedByHost()
-        if isinstance(cause, HTTPException) and not isinstance(cause, RemoteDisconnected | IncompleteRead):
+        if isinstance(cause, NO_HTTP) and not isinstance(cause, RemoteDisconnected | IncompleteRead):
             return ProtocolError("no HTTP")
     table: tuple[tuple[type[Exception], type[AgentError]], ...] = (
         (requests.ConnectTimeout, Unreachable),
@@ -282,6 +214,15 @@ def translated(error: Exception) -> AgentError:
         (urllib3.exceptions.TimeoutError, TimedOut),
     )
     return next((ours() for foreign, ours in table if isinstance(error, foreign)), Unreachable())
+
+
+def _of_tls(error: ssl.SSLError) -> AgentError | None:
+    if isinstance(error, ssl.SSLCertVerificationError):
+        return CertificateOutOfDate() if error.verify_code in OUT_OF_DATE else WrongIdentity()
+    if error.reason in OTHER_TLS:
+        return ProtocolError("no TLS 1.3")
+    # In TLS 1.3 a refused client certificate shows only when the client first reads.
+    return RejectedByHost() if "ALERT" in (error.reason or "") else None
 
 
 def _has_cause(error: BaseException, kinds: tuple[type[BaseException], ...]) -> bool:

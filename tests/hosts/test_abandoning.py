@@ -12,7 +12,7 @@ import pytest
 from websockets.asyncio.server import ServerConnection
 
 from hosts import guards
-from hosts.agent import agent_of, hang_up, stream, transport
+from hosts.agent import agent_of, deadlines, hang_up, stream
 from hosts.errors import TimedOut
 from hosts.models import Host
 from hosts.trust import ClientIdentity, keys
@@ -110,7 +110,8 @@ def test_the_kernel_gives_up_for_a_process_that_hangs(
         with pytest.raises(TimedOut):
             agent.put_operation(uuid4(), {"verb": "destroy"}, within=0.5)
 
-    monkeypatch.setattr(transport._DeadlineSocket, "recv_into", hang)
+    monkeypatch.setattr(deadlines.DeadlineSocket, "recv_into", hang)
+    monkeypatch.setattr(deadlines, "GRACE", 60)  # of threads, which hang as well
     caller = threading.Thread(target=order)
     with wire.cut():
         caller.start()
