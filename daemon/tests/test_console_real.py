@@ -234,12 +234,12 @@ def test_a_flood_and_a_client_that_reads_slowly(host: Host, authority: Authority
         (hub,) = host.daemon.consoles._hubs.values()
         grew = []
         for _ in range(2):
-            before, goal = process.memory_info().rss, hub._written + 1_000_000
+            before, goal = process.memory_info().rss, hub._written + 500_000
             while hub._written < goal:
                 one.receive()
                 threading.Event().wait(2)  # 16 KB a second, and the guest writes more
             grew.append(process.memory_info().rss - before)
-        assert grew[1] < 500_000
+        assert grew[1] < 250_000
         one.type("\x03")
         one.shell()
 
@@ -275,7 +275,7 @@ def test_a_screen(host: Host, authority: Authority) -> None:
             screen.text.clear()
             while len(screen.text) < 16 + 16 * 16 * 4:
                 screen.receive()
-            assert screen.text[:4] == b"\x00\x00\x00\x01"
+            assert screen.text[:2] == bytes(2)  # an update of the screen, in one part or more
         with console(host, authority, "vnc") as second:
             assert second.code() == 4409
         viewer.send(b"\x63")

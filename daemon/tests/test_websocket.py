@@ -418,10 +418,11 @@ def test_key_updates_hold_up_nobody(streams: Streams, host: Host, pair: Pair, *,
     sock, secret = keyupdates.connect(host.plain(), host.context(pair), host.directory / "keys")
     headers = "".join(f"{name}: {value}\r\n" for name, value in UPGRADE.items())
     request = f"GET {PATH} HTTP/1.1\r\nHost: h\r\n{headers}\r\n"
-    flood = keyupdates.records(secret, 200_000, ask=ask, sent=1)
     with sock:
         sock.sendall(keyupdates.data(secret, request.encode()))
         until(lambda: bool(streams.made))
+        # Only now: making them takes longer than a connection may be without a request.
+        flood = keyupdates.records(secret, 200_000, ask=ask, sent=1)
         with pytest.raises(ConnectionError):
             sock.sendall(flood)
     assert streams.last.over.wait(5)
