@@ -9,6 +9,7 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 
 from . import services
+from .authentication import demand_of_login
 from .exporting import JSON_LINES, streamed
 from .filters import AuditFilter, TokenFilter
 from .models import ApiToken, ApiTokenQuerySet, AuditEntry
@@ -36,6 +37,7 @@ class TokenViewSet(
 
     @extend_schema(request=NewTokenSerializer, responses={201: CreatedTokenSerializer})
     def create(self, request: Request) -> Response:
+        demand_of_login(request, "create_token")
         asked = NewTokenSerializer(data=request.data)
         asked.is_valid(raise_exception=True)
         token, text = services.create_token(user=caller(request), **asked.validated_data)

@@ -18,7 +18,7 @@ from knox.auth import TokenAuthentication as KnoxTokenAuthentication
 from rest_framework.exceptions import AuthenticationFailed
 from rest_framework.request import Request
 
-from . import scopes
+from . import proof, scopes
 from .audit import Actor, Origin, address_of, record_denial
 from .choices import Via
 from .models import ApiToken
@@ -111,10 +111,15 @@ def login_of_request(request: Request) -> Login:
     return Login(session=request.session.session_key or "")
 
 
-def demand_scope(request: Request, verb: str) -> None:
-    """Raise ScopeTooNarrow if a token made this request that may not do what its body asks for."""
+def demand_of_login(request: Request, verb: str) -> None:
+    """Ask of who may do this what else it takes: of a token its scope, of a session a fresh proof.
+
+    Raises ScopeTooNarrow, ReauthenticationRequired.
+    """
     if isinstance(request.auth, ApiToken):
         scopes.demand(request.auth.scope, verb)
+    elif isinstance(request.user, User):
+        proof.demand(request, request.user, verb)
 
 
 def login_of_socket(scope: Mapping[str, Any]) -> Login:

@@ -1,18 +1,20 @@
 """The setup page, where the first administrator is made, the page of API tokens, and that of the audit."""
 
 from allauth.account import views
+from allauth.account.internal.flows.login import record_authentication
 from django.contrib import messages
 from django.contrib.auth import login
 from django.contrib.auth.decorators import login_not_required
 from django.db.models import QuerySet
 from django.http import Http404, HttpRequest, HttpResponse, HttpResponseBadRequest, HttpResponseBase
 from django.shortcuts import get_object_or_404, redirect, render
+from django.urls import reverse
 from django.utils.translation import gettext as _
 from django.views.decorators.cache import never_cache
 from django.views.decorators.debug import sensitive_post_parameters
 from django.views.decorators.http import require_http_methods, require_POST, require_safe
 
-from . import services
+from . import proof, services
 from .choices import Action, Result
 from .errors import SetupClosed
 from .exporting import streamed
@@ -45,6 +47,7 @@ def setup(request: HttpRequest, secret: str) -> HttpResponse:
     except SetupClosed:
         raise Http404 from None
     login(request, user, backend="allauth.account.auth_backends.AuthenticationBackend")
+    record_authentication(request, user, method="password")
     return redirect("overview")
 
 
@@ -67,6 +70,8 @@ def tokens(request: PageRequest) -> HttpResponse:
 @open_to_grants
 def create_token(request: PageRequest) -> HttpResponse:
     """The answer shows the token, this once."""
+    if detour := proof.detour(request, request.user, back=reverse("tokens")):
+        return detour
     form = TokenForm(request.POST)
     context: dict[str, object] = {"form": form}
     if form.is_valid():

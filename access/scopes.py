@@ -1,7 +1,7 @@
-"""What a token's scope lets a program do: one table for all routes of the API.
+"""What a token's scope lets a program do of what its user may: it takes away, and adds nothing.
 
-A token never allows more than its user may: the scope only takes away. To read, every scope will do. What
-changes something and is not in the table needs `administer`: a verb that somebody forgets is refused.
+To read, every scope will do. What changes something takes `operate` where an operator or a viewer may do it,
+by the table of all verbs, else `administer`.
 """
 
 from collections.abc import Mapping
@@ -10,19 +10,16 @@ from typing import TYPE_CHECKING, Final
 from django.utils.translation import gettext_lazy as _
 from rest_framework.exceptions import PermissionDenied
 
-from .choices import Scope
+from . import verbs
+from .choices import Role, Scope
 
 if TYPE_CHECKING:  # the module of views loads the authentication, and so this one, by the settings
     from rest_framework.request import Request
     from rest_framework.views import APIView
 
 READING: Final = frozenset({"GET", "HEAD", "OPTIONS"})  # RFC 9110, 9.2.1
-OPERATED: Final = frozenset(
-    {
-        *("start", "shutdown", "reboot", "reset", "destroy", "suspend", "resume", "save", "restore"),
-        *("autostart", "metadata", "console", "bulk", "cancel_operation"),
-    }
-)
+# Of many domains, and of what was asked for: each verb in it is asked about by its own name.
+OF_OPERATORS: Final = frozenset({"bulk", "cancel_operation"})
 # DELETE of the REST framework bears the name of libvirt's verb to force a domain off.
 RENAMED: Final = {"destroy": "forget"}
 ORDER: Final = tuple(Scope)
@@ -37,14 +34,16 @@ class ScopeTooNarrow(PermissionDenied):
 
 
 def needed(verb: str) -> Scope:
-    return Scope.OPERATE if verb in OPERATED else Scope.ADMINISTER
+    """The scope for what changes something, by the role that it takes (access/verbs.py)."""
+    operated = verb in OF_OPERATORS or verbs.needed(verb) <= Role.OPERATOR
+    return Scope.OPERATE if operated else Scope.ADMINISTER
 
 
 def verb_of(view: "APIView") -> str:
     """What the called method of a view does: its name, or what `verbs` of the view calls it."""
     action = str(getattr(view, "action", ""))
-    verbs: Mapping[str, str] = RENAMED | getattr(view, "verbs", {})
-    return verbs.get(action, action)
+    names: Mapping[str, str] = RENAMED | getattr(view, "verbs", {})
+    return names.get(action, action)
 
 
 def demand(scope: str, verb: str) -> None:

@@ -17,7 +17,7 @@ from rest_framework.response import Response
 from rest_framework.serializers import BaseSerializer
 from rest_framework.views import APIView
 
-from access.authentication import demand_scope, login_of_request
+from access.authentication import demand_of_login, login_of_request
 from access.permissions import ByGrant, HasGrants, caller, demand, rights_of
 from hosts.api import ANSWERS, KEY_HEADER, WAIT_HEADER, answered, asked_by, key_of
 from hosts.models import Host
@@ -66,6 +66,7 @@ class VerbsMixin(viewsets.GenericViewSet[Domain]):
     ) -> Response:
         """Do it: who may not is told that before anything is said about the arguments."""
         target, args = self._target(), None
+        demand_of_login(request, name)
         if arguments:
             asked = arguments(data=request.data)
             asked.is_valid(raise_exception=True)
@@ -150,7 +151,7 @@ class VerbsMixin(viewsets.GenericViewSet[Domain]):
         asked = BulkSerializer(data=request.data)
         asked.is_valid(raise_exception=True)
         wanted = dict(asked.validated_data)
-        demand_scope(request, wanted["verb"])
+        demand_of_login(request, wanted["verb"])
         if wanted.pop("dry_run"):
             plan = services.plan(
                 verb=wanted["verb"],

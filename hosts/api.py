@@ -12,6 +12,7 @@ from rest_framework.decorators import action
 from rest_framework.request import Request
 from rest_framework.response import Response
 
+from access.authentication import demand_of_login
 from access.permissions import ByGrant, IsAdministrator, caller
 
 from . import services
@@ -160,6 +161,7 @@ class HostViewSet(
     @action(detail=True, methods=["post"])
     def retire(self, request: Request, pk: str) -> Response:
         """Give an owned host up. Its certificate is not accepted again."""
+        demand_of_login(request, "retire")
         return self._after(services.retire, actor=caller(request))
 
     @extend_schema(request=None, responses=HostSerializer)

@@ -1,5 +1,7 @@
 """The known cast: administrator Ada, and Sam, who has an account and no rights."""
 
+import time
+
 import pytest
 from django.contrib.auth.models import User
 from django.test import Client
@@ -29,11 +31,20 @@ def api(ada: User) -> APIClient:
     return client
 
 
+def proven(client: Client, user: User) -> None:
+    """Have a browser that is logged in say that its user gave the password just now, as a login does."""
+    session = client.session
+    session["account_authentication_methods"] = [{"method": "password", "at": time.time()}]
+    session["account_authentication_methods_user"] = str(user.pk)
+    session.save()
+
+
 @pytest.fixture
 def browser(ada: User) -> Client:
-    """Ada's browser, logged in."""
+    """Ada's browser, logged in a moment ago."""
     client = Client(raise_request_exception=False)
     client.force_login(ada, backend="allauth.account.auth_backends.AuthenticationBackend")
+    proven(client, ada)
     return client
 
 

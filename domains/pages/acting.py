@@ -14,6 +14,7 @@ from django.utils.translation import gettext as _
 from django.views.decorators.http import require_http_methods, require_safe
 from django_htmx.http import trigger_client_event
 
+from access import proof
 from access.permissions import demand, open_to_grants
 from access.requests import PageRequest
 from hosts.errors import HostsError
@@ -52,6 +53,8 @@ def verb(request: PageRequest, pk: int, name: str) -> HttpResponse:
         raise Http404
     found = get_object_or_404(shown(request), pk=pk)
     demand(request.user, name, found)
+    if name in proof.PROVEN and (detour := proof.detour(request, request.user)):
+        return detour
     if request.method != "POST":
         if not told.button:
             return redirect("domain", pk)

@@ -2,6 +2,7 @@
 
 import re
 from typing import Final, cast
+from urllib.parse import urlencode
 from uuid import uuid4
 
 from django.contrib import messages
@@ -13,6 +14,7 @@ from django.utils.translation import gettext as _
 from django.utils.translation import ngettext
 from django.views.decorators.http import require_http_methods
 
+from access import proof
 from access.permissions import open_to_grants
 from access.requests import PageRequest
 from hosts.errors import HostsError
@@ -40,6 +42,10 @@ def bulk(request: PageRequest) -> HttpResponse:
     if not request.rights.operates:
         raise PermissionDenied
     keys = list(dict.fromkeys(int(key) for key in asked.getlist("ids") if A_KEY(key)))[:MOST_SELECTED]
+    if verb.name in proof.PROVEN:
+        question = f"{request.path}?{urlencode({'verb': verb.name, 'ids': keys}, doseq=True)}"
+        if detour := proof.detour(request, request.user, back=question):
+            return detour
     form = BulkForm(request.POST if request.method == "POST" else None)
     if request.method == "POST" and form.is_valid():
         try:

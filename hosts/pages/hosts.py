@@ -10,6 +10,7 @@ from django.utils.translation import gettext as _
 from django.views.decorators.debug import sensitive_post_parameters
 from django.views.decorators.http import require_http_methods, require_POST, require_safe
 
+from access import proof
 from access.listing import listing
 from access.permissions import demand, may, open_to_grants
 from access.requests import PageRequest
@@ -129,7 +130,7 @@ def deny(request: PageRequest, pk: int) -> HttpResponse:
 @require_http_methods(["GET", "HEAD", "POST"])
 @open_to_grants
 def retire(request: PageRequest, pk: int) -> HttpResponse:
-    return _decide(
+    return proof.detour(request, request.user) or _decide(
         request,
         pk,
         "retire",

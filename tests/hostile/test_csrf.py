@@ -13,6 +13,7 @@ from django.test.utils import CaptureQueriesContext
 
 from access.models import ApiToken
 from tests.access.test_doors import addresses
+from tests.cast import proven
 
 pytestmark = [pytest.mark.attack("Cross-site request forgery"), pytest.mark.django_db]
 
@@ -20,6 +21,7 @@ METHODS: Final = ("POST", "PUT", "PATCH", "DELETE")
 ROUTES: Final = sorted({address for _, address in addresses()})
 WRITES: Final = ("INSERT", "UPDATE", "DELETE")
 BACKEND: Final = "allauth.account.auth_backends.AuthenticationBackend"
+TOKEN_FORM: Final = {"name": "x", "scope": "read", "expires_in": "30"}
 
 
 @pytest.fixture
@@ -27,14 +29,16 @@ def victim(ada: User) -> Client:
     """A browser that is signed in, behind the check that Django's test client leaves out by default."""
     client = Client(enforce_csrf_checks=True, raise_request_exception=False)
     client.force_login(ada, backend=BACKEND)
+    proven(client, ada)
     return client
 
 
 def writes(queries: CaptureQueriesContext) -> Iterator[str]:
-    """What was written, but for the session's own row."""
+    """What was written, but for the session's own row, and what the audit keeps of the refusal."""
     for query in queries:
-        if query["sql"].lstrip().startswith(WRITES) and "django_session" not in query["sql"]:
-            yield query["sql"]
+        sql = query["sql"].lstrip()
+        if sql.startswith(WRITES) and not any(name in sql for name in ("django_session", "auditentry")):
+            yield sql
 
 
 @pytest.mark.parametrize("method", METHODS)
@@ -78,7 +82,7 @@ ATTEMPTS: Final[dict[str, tuple[dict[str, Any], dict[str, Any]]]] = {
 def test_without_the_token_of_this_session(victim: Client, attempt: str) -> None:
     victim.get("/account/tokens/")
     fields, headers = ATTEMPTS[attempt]
-    answer = victim.post("/account/tokens/create/", {"name": "x", "expires_in": "0", **fields}, **headers)
+    answer = victim.post("/account/tokens/create/", TOKEN_FORM | fields, **headers)
     assert answer.status_code == 403
     assert not ApiToken.objects.exists()
 
@@ -101,7 +105,7 @@ def test_from_another_origin_even_with_the_token(victim: Client, origin: str) ->
     """A sub-domain may set cookies for its parent, and so know both halves of the token."""
     victim.get("/account/tokens/")
     token = victim.cookies[settings.CSRF_COOKIE_NAME].value
-    body = {"name": "x", "expires_in": "0", "csrfmiddlewaretoken": token}
+    body = TOKEN_FORM | {"csrfmiddlewaretoken": token}
     answer = victim.post("/account/tokens/create/", body, **forged(Origin=origin))
     assert answer.status_code == 403
     own = victim.post("/account/tokens/create/", body, **forged(Origin="http://testserver"))
