@@ -8,12 +8,14 @@ from allauth.mfa.adapter import DefaultMFAAdapter
 from allauth.mfa.models import Authenticator
 from cryptography.fernet import Fernet
 from django.contrib.auth.base_user import AbstractBaseUser
-from django.contrib.auth.models import User
+from django.contrib.auth.models import AnonymousUser, User
 from django.http import HttpRequest
+from django.urls import reverse
 from django.utils.crypto import salted_hmac
 from django.utils.translation import gettext as _
 
 from . import guessing
+from .models import DirectoryUser
 
 
 class AccountAdapter(DefaultAccountAdapter):  # type: ignore[misc]  # allauth has no types
@@ -33,6 +35,14 @@ class AccountAdapter(DefaultAccountAdapter):  # type: ignore[misc]  # allauth ha
         if user and self.take_back:
             self.take_back()
         return user
+
+    def get_reauthentication_methods(self, user: AbstractBaseUser | AnonymousUser) -> list[dict[str, str]]:
+        """By which it can be proved anew who it is. allauth knows of no password but our own."""
+        methods: list[dict[str, str]] = super().get_reauthentication_methods(user)
+        if DirectoryUser.objects.filter(pk=user.pk).exists():
+            page = reverse("account_reauthenticate")
+            return [{"id": "reauthenticate", "description": _("Use your password"), "url": page}, *methods]
+        return methods
 
 
 class SecondFactorAdapter(DefaultMFAAdapter):  # type: ignore[misc]  # as above

@@ -133,6 +133,14 @@ def test_a_second_factor_is_asked_for_as_of_all_others(directory: Slapd) -> None
     assert browser.get("/account/factors/").status_code == 302
 
 
+def test_who_it_is_proves_by_the_password_of_the_directory(directory: Slapd) -> None:
+    browser = sign_in("eve", OWN)
+    assert browser
+    address = "/account/reauthenticate/?next=/account/tokens/"
+    assert browser.post(address, {"password": "guess"}).status_code == 200
+    assert browser.post(address, {"password": OWN}).headers["Location"] == "/account/tokens/"
+
+
 def test_groups_are_those_of_the_directory(running: Slapd, settings: Settings) -> None:
     use(settings, running.tls, authorities=running.authorities, groups=GROUPS)
     sign_in("eve", OWN)
