@@ -137,13 +137,16 @@ async def _serve(scope: Any, browser: Browser) -> None:
     admitted = await database_sync_to_async(services.admit_to_console)(ticket, login=login, source=source)
     if admitted is None:
         raise Ends(TICKET_REFUSED)
-    domain, kind = admitted
+    domain = admitted.domain
+    if not admitted.may_type:
+        mode = "view"
     try:
-        stream = await open_console(domain.host, domain.uuid, cast("ConsoleKind", kind), mode)
+        stream = await open_console(domain.host, domain.uuid, cast("ConsoleKind", admitted.kind), mode)
     except AgentError as error:
         raise _refusal(error) from error
     async with stream:
-        await _first_end_of(_upwards(browser, stream), _downwards(browser, stream), _while_allowed(login))
+        allowed = _while_allowed(login, domain.pk, typing=mode != "view")
+        await _first_end_of(_upwards(browser, stream), _downwards(browser, stream), allowed)
 
 
 async def _first_end_of(*ways: Coroutine[Any, Any, None]) -> None:
@@ -181,9 +184,9 @@ async def _on_the_stream(doing: Awaitable[Found]) -> Found:
         raise _end_of(error) from error
 
 
-async def _while_allowed(login: Login) -> None:
-    """A console does not outlive the login that opened it."""
-    while await database_sync_to_async(services.may_use_consoles)(login):
+async def _while_allowed(login: Login, domain_id: int, *, typing: bool) -> None:
+    """A console does not outlive the login that opened it, nor the grant."""
+    while await database_sync_to_async(services.may_go_on)(login, domain_id, typing=typing):
         await asyncio.sleep(CHECK_SECONDS)
     raise Ends(LOGIN_NEEDED)
 

@@ -1,6 +1,7 @@
 """The live channel of a page: what changed, by type and id. The page then fetches the data, if it may."""
 
 import asyncio
+import itertools
 import re
 from collections import deque
 from typing import Any
@@ -10,15 +11,19 @@ from channels.db import database_sync_to_async
 from channels.generic.websocket import AsyncJsonWebsocketConsumer, AsyncWebsocketConsumer
 from redis.exceptions import RedisError
 
-from access.authentication import login_of_socket
-from access.permissions import is_administrator
+from access.authentication import Login, login_of_socket
+from access.choices import Role
+from access.permissions import NOTHING, Rights, rights_of
 
-from . import live
+from . import live, siblings
+from .models import Host, Operation
 
 LOGIN_NEEDED = 4401
 NOT_FOUND = 4404
 SERVICE_RESTART = 1012  # RFC 6455, registry of close codes: come back later
 BEAT_SECONDS = 10
+# A page does not outlive its login by more than two of these.
+CHECK_SECONDS = 1
 OVERTAKING_SECONDS = 1
 MANY_LOST = 100
 REMEMBERED_NEWS = 256
@@ -34,11 +39,32 @@ def groups_of(query: bytes) -> list[str]:
     return [*live.GROUPS, *(f"{kind}.{key}" for kind, key in asked if kind in OF_ONE_OBJECT and DIGITS(key))]
 
 
-class LiveConsumer(AsyncJsonWebsocketConsumer):
-    """Send `{type, id, sequence}` for every change; `resync` after a gap, `beat` every 10 s.
+def rights_of_login(login: Login) -> Rights:
+    """What may be done by a login now: nothing, when it has ended."""
+    user = login.user()
+    return rights_of(user) if user else NOTHING
 
-    Closed with 4401 without a login, also when the login ends later, and with 1012 when Redis is gone. It is
-    accepted first, since a browser learns the code of a closed socket, but not why a handshake was refused.
+
+def is_seen(rights: Rights, event: live.EventType, key: live.Id) -> bool:
+    """Whether one may see what an event is about: its id alone would tell that it is there."""
+    match event:
+        case "crawl.changed" | "range.changed":
+            return rights.administers
+        case "host.changed":
+            return Host.objects.granted(rights, Role.VIEWER).filter(pk=key).exists()
+        case "domains.changed":
+            return Host.objects.named_to(rights).filter(pk=key).exists()
+        case "domain.changed":
+            return siblings.is_granted_domain(rights, Role.VIEWER, key)
+        case "operation.changed":
+            return Operation.objects.granted(rights, Role.VIEWER).filter(pk=str(key)).exists()
+
+
+class LiveConsumer(AsyncJsonWebsocketConsumer):
+    """Send `{type, id, sequence}` for every change that one may see; `resync` after a gap, `beat` every 10 s.
+
+    Closed with 4401 without login or grants, also when they end later, and with 1012 when Redis is gone. It
+    is accepted first: a browser learns the code of a closed socket, but not why a handshake was refused.
     """
 
     accepted = False
@@ -62,8 +88,8 @@ class LiveConsumer(AsyncJsonWebsocketConsumer):
         self.listens_to = groups_of(self.scope["query_string"])
         await self.accept()
         self.accepted = True
-        user = self.scope["user"]
-        if user is None or not await database_sync_to_async(is_administrator)(user):
+        self.login = await database_sync_to_async(login_of_socket)(self.scope)
+        if not await self.may_listen():
             await self.close(LOGIN_NEEDED)
             return
         for group in self.listens_to:
@@ -86,25 +112,38 @@ class LiveConsumer(AsyncJsonWebsocketConsumer):
 
     async def keep_alive(self) -> None:
         """End with the login or with Redis: its channel layer would wait in silence."""
-        while True:
-            await asyncio.sleep(BEAT_SECONDS)
-            if not await database_sync_to_async(self.may_listen)():
+        checks = max(1, round(BEAT_SECONDS / CHECK_SECONDS))
+        for check in itertools.count(1):
+            await asyncio.sleep(CHECK_SECONDS)
+            if not await self.may_listen():
                 await self.close(LOGIN_NEEDED)
+            elif check % checks:
+                continue
             elif not await asyncio.to_thread(live.reachable):
                 await self.close(SERVICE_RESTART)
             else:
                 await self.tell("beat")
 
-    def may_listen(self) -> bool:
-        """Whether the login is still good: the session of the scope was read once, and knows of no logout."""
-        user = login_of_socket(self.scope).user()
-        return user is not None and is_administrator(user)
+    async def may_listen(self) -> bool:
+        """Read anew what the login is good for: the session of the scope knows of no logout."""
+        self.rights = await database_sync_to_async(rights_of_login)(self.login)
+        self.seen: dict[tuple[live.EventType, live.Id], bool] = {}
+        return bool(self.rights)
 
     async def live_event(self, event: live.Event) -> None:
         self.note(event["group"], event["sequence"])
         if event["news"] not in self.told:
             self.told.append(event["news"])
-            await self.tell(event["event"], event["id"])
+            if await self.may_hear(event["event"], event["id"]):
+                await self.tell(event["event"], event["id"])
+
+    async def may_hear(self, event: live.EventType, key: live.Id) -> bool:
+        """Whether to tell it. The same is asked for once between two checks."""
+        if self.rights.administers:
+            return True
+        if (event, key) not in self.seen:
+            self.seen[event, key] = await database_sync_to_async(is_seen)(self.rights, event, key)
+        return self.seen[event, key]
 
     def note(self, group: str, sequence: int) -> None:
         """Notice what was lost. Of two processes that publish at once one may overtake: that is no loss."""

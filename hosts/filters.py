@@ -9,7 +9,7 @@ from django_filters.rest_framework import (
     UUIDFilter,
 )
 
-from access.permissions import caller
+from access.permissions import caller, rights_of
 from access.searching import SearchFilterSet
 
 from .choices import OperationState, Status, TargetType, Trust
@@ -18,7 +18,7 @@ from .models import Host, HostAddress, HostQuerySet, Operation
 
 def hosts_named_to(request: HttpRequest | None) -> HostQuerySet:
     """The hosts that a list may be filtered by: nobody learns by a filter that there are others."""
-    return Host.objects.named_to(caller(request)) if request else Host.objects.none()
+    return Host.objects.named_to(rights_of(caller(request))) if request else Host.objects.none()
 
 
 class HostFilter(SearchFilterSet):

@@ -36,6 +36,10 @@ def register_granted_domains(granted: GrantedDomains) -> None:
     _granted.append(granted)
 
 
+def is_granted_domain(rights: Rights, role: Role, key: int | str) -> bool:
+    return any(granted(rights, role).filter(pk=key).exists() for granted in _granted)
+
+
 def ids_of_granted_domains(rights: Rights, role: Role, field: str = "pk") -> QuerySet[Any, int] | list[int]:
     """The ids of the domains on which a role is had, or with `field` those of their hosts, for a query."""
     return _granted[0](rights, role).order_by().values_list(field, flat=True) if _granted else []

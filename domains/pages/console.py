@@ -4,7 +4,7 @@ from django.http import HttpResponse
 from django.shortcuts import get_object_or_404, render
 from django.views.decorators.http import require_safe
 
-from access.permissions import open_to_grants
+from access.permissions import may, open_to_grants
 from access.requests import PageRequest
 
 from ..choices import ConsoleKind
@@ -21,5 +21,6 @@ def console(request: PageRequest, pk: int) -> HttpResponse:
         "domain": found,
         "kind": kind if kind in ConsoleKind.values else ConsoleKind.SERIAL.value,
         "at_once": True,
+        "may_type": may(request.user, "type", found),
     }
     return render(request, "domains/console.html", context)

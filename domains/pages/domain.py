@@ -33,6 +33,7 @@ def domain(request: PageRequest, pk: int) -> HttpResponse:
         "verbs": buttons(found, request.rights),
         "actions": services.actions_of(found, request.rights),
         "host_is_seen": may(request.user, SEE, found.host),
+        "may_type": may(request.user, "type", found),
         "may_forget": may(request.user, "forget", found),
         "pending": last if last and last.is_open else None,
         "operations": of_domain.order_by("-created_at", "-id")[:OPERATIONS_SHOWN],

@@ -65,7 +65,7 @@ def _chips(request: PageRequest) -> dict[str, Any]:
     """The filters that are offered, with how many domains each would show."""
     seen = Domain.objects.visible_to(request.user)
     counts = dict(seen.order_by().values_list("state").annotate(n=Count("pk")))
-    hosts = Host.objects.named_to(request.user)
+    hosts = Host.objects.named_to(request.rights)
     host = request.GET.get("host", "")
     return {
         "states": [(value, label, counts[value]) for value, label in DomainState.choices if value in counts],

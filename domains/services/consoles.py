@@ -1,12 +1,12 @@
 """Who may open a console: a ticket is given to a login, and taken from the same login alone."""
 
 import logging
-from typing import TypedDict
+from typing import NamedTuple, TypedDict
 
 from access import audit
 from access.authentication import Login, origin_of
 from access.choices import Action, Result
-from access.permissions import is_administrator
+from access.permissions import may, rights_of
 from hosts.choices import Trust
 
 from .. import tickets
@@ -39,18 +39,27 @@ def offer_console(domain: Domain, *, kind: str, login: Login) -> ConsoleTicket:
     return ConsoleTicket(ticket=ticket, expires_in=tickets.LAST_SECONDS, url=CONSOLE_PATH)
 
 
-def admit_to_console(ticket: str, *, login: Login, source: str = "") -> tuple[Domain, str] | None:
-    """Return the domain and the kind of console that a ticket opens; None if it opens none to this login.
+class Admission(NamedTuple):
+    """What a ticket opens, and whether its user may type there or only look on."""
+
+    domain: Domain
+    kind: str
+    may_type: bool
+
+
+def admit_to_console(ticket: str, *, login: Login, source: str = "") -> Admission | None:
+    """Return what a ticket opens; None if it opens nothing to this login.
 
     `source` is the address from which it is asked.
     """
     grant = tickets.redeem(ticket)
     user = login.user()
-    if user is None or not is_administrator(user):
+    if user is None or not rights_of(user):
         return None
     domain = None
     if grant is not None and grant.login == login.digest:
-        domain = Domain.objects.select_related("host").filter(pk=grant.domain_id).first()
+        seen = Domain.objects.visible_to(user).select_related("host")
+        domain = seen.filter(pk=grant.domain_id).first()
     by = origin_of(login, user, source)
     if grant is None or domain is None:
         refusal = {"result": Result.REFUSED, "problem": "ticket_refused"}
@@ -58,10 +67,17 @@ def admit_to_console(ticket: str, *, login: Login, source: str = "") -> tuple[Do
         return None
     audit.record(Action.CONSOLE_OPEN, domain, detail={"kind": grant.kind, "host": str(domain.host)}, by=by)
     logger.info("User %s opens the %s console of domain %s.", user.pk, grant.kind, domain.pk)
-    return domain, grant.kind
+    return Admission(domain, grant.kind, may(user, "type", domain))
 
 
 def may_use_consoles(login: Login) -> bool:
-    """Whether a login is still good, and its user may use consoles."""
+    """Whether a login is good, and its user was granted anything."""
     user = login.user()
-    return user is not None and is_administrator(user)
+    return user is not None and bool(rights_of(user))
+
+
+def may_go_on(login: Login, domain_id: int, *, typing: bool) -> bool:
+    """Whether a login is still good, and its user may still be at this console."""
+    user = login.user()
+    domain = Domain.objects.filter(pk=domain_id).first() if user else None
+    return bool(user and domain and may(user, "type" if typing else "console", domain))

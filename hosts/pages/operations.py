@@ -73,7 +73,7 @@ def with_parts(operations: Iterable[Operation]) -> list[Operation]:
 def _removable(request: PageRequest) -> list[tuple[str, str]]:
     """The filters of the address that no other chip shows: words for each, and the address without it."""
     host = request.GET.get("host", "")
-    known = Host.objects.named_to(request.user)
+    known = Host.objects.named_to(request.rights)
     named = known.filter(pk=host).first() if re.fullmatch("[0-9]{1,18}", host) else None
     words = {"host": str(named) if named else "", "verb": request.GET.get("verb", "")}
     words |= {name: f"{name} {request.GET[name]}" for name in ("domain", "parent") if request.GET.get(name)}

@@ -10,6 +10,7 @@ from django.contrib.auth.models import User
 from django.test import Client
 from rest_framework.test import APIClient
 
+from access.choices import Role
 from access.models import AuditEntry
 from hosts import services
 from hosts.choices import OperationState, Trust
@@ -18,6 +19,7 @@ from hosts.models import Host, QuarantinedKey
 from hosts.services.enrolling import fail
 from hosts.services.operations import moves
 from hosts.services.quarantine import quarantine
+from tests.access.granting import granted
 
 from .factories import a_host
 from .journals import Journal, asked_for, carried
@@ -153,6 +155,7 @@ def test_a_verdict_is_recorded_once_with_its_problem(
 
 
 def test_a_cancellation_is_recorded_by_who_cancelled(ada: User, sam: User, recorded: News) -> None:
+    granted(sam, Role.OPERATOR)
     operation = asked_for(a_host(), ada)
     recorded()
     services.cancel(operation, actor=sam)

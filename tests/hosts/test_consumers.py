@@ -1,72 +1,27 @@
 """The live channel: who may listen, what is told, and what happens when something was lost."""
 
-import asyncio
 import itertools
-import json
 from pathlib import Path
 from typing import Any, cast
 
 import pytest
-from asgiref.testing import ApplicationCommunicator
 from channels.auth import AuthMiddlewareStack
 from channels.db import database_sync_to_async
 from channels.layers import BaseChannelLayer, channel_layers, get_channel_layer
 from channels_redis.pubsub import RedisPubSubChannelLayer
 from django.conf import settings
-from django.contrib.auth.models import AnonymousUser, User
+from django.contrib.auth.models import User
 from django.test import Client
 from redis import Redis
 
 from hosts import consumers, live
 
+from .sockets import Socket, socket
+
 pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.usefixtures("redis_server")]
 
 
 numbers = itertools.count(1)
-
-
-class Socket:
-    """A browser's end of a WebSocket. (Channels has one for tests, which needs daphne.)"""
-
-    def __init__(self, consumer: Any, query: str = "", **scope: Any) -> None:
-        plain = {"type": "websocket", "path": "/", "headers": [], "query_string": query.encode()}
-        self.wire: Any = ApplicationCommunicator(  # type: ignore[no-untyped-call]
-            consumer.as_asgi(), plain | scope
-        )
-
-    async def connect(self) -> None:
-        await self.wire.send_input({"type": "websocket.connect"})
-        assert (await self.wire.receive_output())["type"] == "websocket.accept"
-
-    async def disconnect(self) -> None:
-        await self.wire.send_input({"type": "websocket.disconnect", "code": 1000})
-        await self.wire.wait()
-
-    async def told(self) -> dict[str, Any]:
-        message: dict[str, Any] = json.loads((await self.wire.receive_output())["text"])
-        return message
-
-    async def closed(self) -> int:
-        message = await self.wire.receive_output()
-        assert message["type"] == "websocket.close"
-        code: int = message["code"]
-        return code
-
-    async def closed_at_last(self) -> int:
-        """The code by which it is closed, after what it is told before that."""
-        async with asyncio.timeout(5):
-            while (message := await self.wire.receive_output())["type"] != "websocket.close":
-                pass
-        code: int = message["code"]
-        return code
-
-    async def silent(self, seconds: float = 0.2) -> bool:
-        silence: bool = await self.wire.receive_nothing(timeout=seconds)
-        return silence
-
-
-def socket(user: User | AnonymousUser, query: str = "") -> Socket:
-    return Socket(consumers.LiveConsumer, query, user=user)
 
 
 async def tell(group: str, sequence: int, kind: str = "host.changed", key: int = 5) -> None:
@@ -77,7 +32,7 @@ async def tell(group: str, sequence: int, kind: str = "host.changed", key: int =
 
 
 async def listening(user: User, query: str = "") -> Socket:
-    communicator = socket(user, query)
+    communicator = await socket(user, query)
     await communicator.connect()
     assert await communicator.told() == {"type": "hello", "id": None, "sequence": 0}
     return communicator
@@ -93,7 +48,7 @@ async def test_a_page_that_asks_for_nonsense_hears_of_the_fleet(query: str, ada:
 
 @pytest.mark.parametrize("who", ["stranger", "sam"])
 async def test_who_is_no_administrator_is_closed_and_told_nothing(who: str, sam: User) -> None:
-    communicator = socket(sam if who == "sam" else AnonymousUser())
+    communicator = await socket(sam if who == "sam" else None)
     await communicator.connect()
     assert await communicator.closed() == 4401
 
@@ -108,7 +63,7 @@ async def test_without_redis_the_browser_is_sent_away_to_try_again(ada: User, tm
     nowhere = RedisPubSubChannelLayer(hosts=[f"unix://{tmp_path}/redis.sock"])
     working = channel_layers.set("default", nowhere)
     try:
-        communicator = socket(ada)
+        communicator = await socket(ada)
         await communicator.connect()
         assert await communicator.closed() == 1012
     finally:
@@ -119,6 +74,7 @@ async def test_redis_that_goes_later_ends_the_socket(
     browser: Client, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(consumers, "BEAT_SECONDS", 0.01)
+    monkeypatch.setattr(consumers, "CHECK_SECONDS", 0.01)
     monkeypatch.setattr(live, "reachable", lambda: False)
     communicator = await in_session(browser)
     assert await communicator.closed() == 1012
@@ -147,6 +103,7 @@ async def test_a_login_that_ends_ends_the_socket(
     browser: Client, ada: User, monkeypatch: pytest.MonkeyPatch, how: str
 ) -> None:
     monkeypatch.setattr(consumers, "BEAT_SECONDS", 0.01)
+    monkeypatch.setattr(consumers, "CHECK_SECONDS", 0.01)
     communicator = await in_session(browser)
     assert (await communicator.told())["type"] == "beat"
     if how == "logout":
