@@ -40,8 +40,13 @@ class Watch:
     @property
     def dialled(self) -> set[str]:
         """The addresses of the network, of either family, that a connection was opened to."""
+        return {ip for ip, _ in self.peers}
+
+    @property
+    def peers(self) -> set[tuple[str, int]]:
+        """As `dialled`, with the ports."""
         told = [arguments[1] for event, arguments in self._seen if event == "socket.connect"]
-        return {str(address[0]) for address in told if isinstance(address, tuple)}
+        return {(str(address[0]), address[1]) for address in told if isinstance(address, tuple)}
 
     @property
     def resolved(self) -> set[str]:
