@@ -64,10 +64,9 @@ def _outcome(case: ElementTree.Element, attacks: int) -> dict[str, int]:
 def main(paths: list[str]) -> int:
     table = counted(paths)
     width = max(map(len, KINDS))
-    total: Counter[str] = Counter()
+    total = sum(table.values(), Counter[str]())
     lines = ["  ".join([" " * width, *COLUMNS])]
     for kind, found in [*table.items(), ("All", total)]:
-        total.update(found)
         lines.append("  ".join([kind.ljust(width), *(str(found[name]).rjust(len(name)) for name in COLUMNS)]))
     sys.stdout.write("\n".join(lines) + "\n")
     untried = [kind for kind, found in table.items() if not found["tried"]]

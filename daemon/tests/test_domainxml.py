@@ -111,6 +111,7 @@ def test_an_unknown_unit_is_no_size() -> None:
     assert summary("<domain><memory unit='parsec'>3</memory></domain>")["memory"] is None
 
 
+@pytest.mark.attack("Hostile guest")
 def test_hostile_text_is_capped_and_stripped() -> None:
     read = summary(
         f"<domain><title>a&#x9b;b{'x' * 500_000}</title><description>a\n&#x85;b</description>"
@@ -122,6 +123,7 @@ def test_hostile_text_is_capped_and_stripped() -> None:
     assert read["tags"] == ["y" * domainxml.WORD]
 
 
+@pytest.mark.attack("Hostile guest")
 def test_lists_are_capped() -> None:
     tags = "".join(f"<tag>{n}</tag>" for n in range(1000))
     disks = "<disk/>" * 1000

@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from virshmanagerd.png import SIGNATURE, from_ppm
 
 
+@pytest.mark.attack("Hostile guest")
 @pytest.mark.parametrize(
     "ppm",
     [
@@ -28,6 +29,7 @@ def test_what_is_no_picture_is_refused(ppm: bytes) -> None:
         from_ppm(ppm)
 
 
+@pytest.mark.attack("Hostile guest")
 @given(st.binary(max_size=64))
 def test_any_bytes_are_converted_or_refused(data: bytes) -> None:
     try:

@@ -12,6 +12,7 @@ from virshmanagerd.safexml import MAX_BYTES, MAX_DEPTH, parse
 BOMB = """<?xml version="1.0"?><!DOCTYPE d [<!ENTITY a "x"><!ENTITY b "&a;&a;&a;">]><d>&b;</d>"""
 
 
+@pytest.mark.attack("XML")
 @pytest.mark.parametrize(
     "text",
     [
@@ -27,6 +28,7 @@ def test_declarations_and_entities_are_refused(text: str) -> None:
         parse(text)
 
 
+@pytest.mark.attack("XML")
 @pytest.mark.parametrize(
     "text", ["", " ", "text", "<d>", "<d></e>", "<d/><d/>", "<d>\x00</d>", "<d>\x1b</d>", "<d>\ud800</d>"]
 )
@@ -35,16 +37,19 @@ def test_what_is_no_xml_is_refused(text: str) -> None:
         parse(text)
 
 
+@pytest.mark.attack("XML")
 def test_a_megabyte_is_refused() -> None:
     with pytest.raises(InvalidXML, match="larger"):
         parse("<d>" + "x" * MAX_BYTES + "</d>")
 
 
+@pytest.mark.attack("XML")
 def test_bytes_count_not_characters() -> None:
     with pytest.raises(InvalidXML, match="larger"):
         parse("<d>" + "🖥" * (MAX_BYTES // 4) + "</d>")
 
 
+@pytest.mark.attack("XML")
 def test_deep_nesting_is_refused() -> None:
     assert parse("<d>" * MAX_DEPTH + "</d>" * MAX_DEPTH).tag == "d"
     with pytest.raises(InvalidXML, match="nested"):

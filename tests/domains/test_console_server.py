@@ -155,6 +155,7 @@ async def test_only_pages_of_this_server_may_ask(served: Web, browser: Client) -
         assert refused.value.response.status_code == 403
 
 
+@pytest.mark.attack("Hostile guest")
 async def test_a_flood_waits_for_a_browser_that_does_not_read(served: Web, browser: Client) -> None:
     """Nothing is kept for it: the guest's side is told to wait, all the way, and loses nothing."""
     sent = 0
@@ -180,6 +181,7 @@ async def test_a_flood_waits_for_a_browser_that_does_not_read(served: Web, brows
         assert served.memory() - before < 8 * MIB
 
 
+@pytest.mark.attack("Hostile guest")
 async def test_typing_waits_for_a_guest_that_does_not_read(served: Web, browser: Client) -> None:
     done = threading.Event()
 

@@ -80,6 +80,7 @@ def json_client(user: User) -> tuple[APIClient, str]:
     return client, token
 
 
+@pytest.mark.attack("Console ticket")
 class TestTicket:
     def test_nobody_without_rights_gets_one(self, sam: User) -> None:
         client = Client()
@@ -120,6 +121,7 @@ class TestTicket:
             redis_server.delete(key)
 
 
+@pytest.mark.attack("Console ticket")
 class TestRefused:
     @pytest.mark.parametrize(
         "hello",
@@ -254,6 +256,7 @@ class TestNotOpened:
         assert await refused(end, {"ticket": await in_thread(ticket_for)(browser, domain)}) == 1012
 
 
+@pytest.mark.attack("Console ticket")
 class TestRevoked:
     """Within two seconds a console ends with what it was opened by."""
 

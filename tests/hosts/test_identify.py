@@ -52,6 +52,7 @@ def reason(found: Result) -> str:
     return found.reason
 
 
+@pytest.mark.attack("Hostile daemon")
 @pytest.mark.parametrize(
     ("talk", "expected"),
     [
@@ -74,6 +75,7 @@ def test_a_closed_port_and_an_address_without_a_route_are_told_apart() -> None:
     assert reason(identify("::ffff:0:0:1", port, client=None)) == "unreachable"
 
 
+@pytest.mark.attack("Hostile daemon")
 def test_a_peer_of_tls_1_2_is_a_stranger(tmp_path: Path) -> None:
     key = keys.new_key()
     context = server_context(tmp_path, key, self_signed(key))
@@ -82,6 +84,7 @@ def test_a_peer_of_tls_1_2_is_a_stranger(tmp_path: Path) -> None:
         assert reason(ask(peer)) == "not_virshmanager"
 
 
+@pytest.mark.attack("Hostile daemon")
 @pytest.mark.parametrize("tls", [True, False])
 def test_a_silent_peer_costs_the_deadline_and_no_more(tmp_path: Path, *, tls: bool) -> None:
     talk = saying(b"")
@@ -93,6 +96,7 @@ def test_a_silent_peer_costs_the_deadline_and_no_more(tmp_path: Path, *, tls: bo
         assert DEADLINE * 0.9 < time.monotonic() - begun < DEADLINE + 1
 
 
+@pytest.mark.attack("Hostile daemon")
 def test_a_slow_drip_does_not_extend_the_deadline(tmp_path: Path) -> None:
     stop = threading.Event()
 
@@ -118,6 +122,7 @@ def endless(head: bytes) -> Talk:
     return talk
 
 
+@pytest.mark.attack("Hostile daemon")
 @pytest.mark.parametrize(
     "talk",
     [
@@ -135,6 +140,7 @@ def test_a_hundred_megabytes_are_not_read(tmp_path: Path, talk: Talk) -> None:
 IDENTITY = claim("00000000-0000-8000-8000-000000000000")
 
 
+@pytest.mark.attack("Hostile daemon")
 @pytest.mark.parametrize(
     "answer",
     [
@@ -175,6 +181,7 @@ def test_other_services_are_not_virshmanager(tmp_path: Path, answer: bytes) -> N
         assert reason(ask(peer)) == "not_virshmanager"
 
 
+@pytest.mark.attack("Hostile daemon")
 def test_an_answer_that_ends_early_is_not_virshmanager(tmp_path: Path) -> None:
     with tls_peer(tmp_path, lambda connection: connection.sendall(ok(IDENTITY)[:-5])) as peer:
         assert reason(ask(peer)) == "not_virshmanager"
@@ -187,6 +194,7 @@ def with_version(der: bytes, version: int) -> bytes:
     return der.replace(tagged + b"\x02", tagged + bytes([version]))
 
 
+@pytest.mark.attack("Hostile daemon")
 def test_a_certificate_of_a_version_that_does_not_exist(tmp_path: Path) -> None:
     key = keys.new_key()
     der = with_version(self_signed(key).public_bytes(Encoding.DER), 77)
@@ -217,6 +225,7 @@ def test_a_date_that_is_none_tells_nothing_of_the_clock(tmp_path: Path, date: st
     assert found.clock_skew is None
 
 
+@pytest.mark.attack("Hostile daemon")
 def test_a_claim_that_the_key_does_not_give_names_the_key(tmp_path: Path) -> None:
     key, victim = keys.new_key(), identity_of(keys.new_key())
     with tls_peer(tmp_path, http(ok(claim(victim))), key) as peer:
@@ -226,6 +235,7 @@ def test_a_claim_that_the_key_does_not_give_names_the_key(tmp_path: Path) -> Non
     assert identity_of(key).startswith(found.public_key_sha256[:8])
 
 
+@pytest.mark.attack("Hostile daemon")
 def test_the_environment_has_no_say(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     for name in ("HTTPS_PROXY", "https_proxy", "ALL_PROXY"):
         monkeypatch.setenv(name, "http://127.0.0.1:1")
@@ -303,6 +313,7 @@ def test_an_unclaimed_daemon_is_identified_without_showing_who_we_are(
     assert seen == [None]
 
 
+@pytest.mark.attack("Hostile daemon")
 def test_many_are_identified_at_once_and_one_tarpit_delays_no_other(tmp_path: Path) -> None:
     key = keys.new_key()
     document = ok(claim(identity_of(key)))
@@ -325,6 +336,7 @@ def test_many_are_identified_at_once_and_one_tarpit_delays_no_other(tmp_path: Pa
     assert sum(result == Stranger("too_slow") for result in results) == 10
 
 
+@pytest.mark.attack("Hostile daemon")
 def test_what_nobody_foresaw_in_one_answer_ends_no_other_conversation(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

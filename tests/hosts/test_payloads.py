@@ -29,6 +29,7 @@ ANYTHING = st.recursive(
 HOST, DOMAIN = told_host(uuid4()), told_domain()
 
 
+@pytest.mark.attack("Hostile daemon")
 @pytest.mark.parametrize(
     "body",
     [b"", b"{", b"\xff", b"[" * 100_000, b'{"a":' * 50_000, b"NaN", b"[Infinity]", b"1" * 10_000],
@@ -38,6 +39,7 @@ def test_what_is_no_json_is_refused(body: bytes) -> None:
         parse_json(body)
 
 
+@pytest.mark.attack("Hostile daemon")
 @pytest.mark.parametrize(
     "change",
     [
@@ -67,6 +69,7 @@ def test_a_host_that_says_nonsense_is_refused(change: dict[str, Any]) -> None:
         host_facts(HOST | change)
 
 
+@pytest.mark.attack("Hostile daemon")
 @pytest.mark.parametrize(
     "change",
     [
@@ -91,6 +94,7 @@ def test_a_domain_that_makes_no_sense_is_refused(change: dict[str, Any]) -> None
         domain_facts(DOMAIN | change)
 
 
+@pytest.mark.attack("Hostile daemon")
 @pytest.mark.parametrize(
     "listing",
     [
@@ -126,6 +130,7 @@ def test_any_value_of_a_domain_is_read_or_refused(field: str, value: object) -> 
         return
 
 
+@pytest.mark.attack("Hostile guest")
 @given(st.text())
 def test_texts_have_no_control_characters(text: str) -> None:
     line, paragraphs = clean(text, 100), clean_paragraphs(text, 100)

@@ -7,6 +7,7 @@ from asgiref.testing import ApplicationCommunicator
 from django.test import override_settings
 
 from virshmanager.origins import OwnOriginOnly
+from virshmanager.routing import websocket_urlpatterns
 
 HOST = "localhost:8000"
 PROXIED = {"TLS_IN_FRONT": True, "VIRSHMANAGER_URL": "https://manager.example"}
@@ -45,11 +46,13 @@ FOREIGN = [
 ]
 
 
+@pytest.mark.attack("Cross-site WebSocket")
 @pytest.mark.parametrize("origin", FOREIGN)
 async def test_a_page_of_another_origin_is_refused(origin: str) -> None:
     assert not await opened([origin], [HOST])
 
 
+@pytest.mark.attack("Cross-site WebSocket")
 async def test_no_origin_or_two_are_refused() -> None:
     own = f"http://{HOST}"
     assert not await opened([], [HOST])
@@ -58,6 +61,7 @@ async def test_no_origin_or_two_are_refused() -> None:
     assert not await opened([own], [HOST, HOST])
 
 
+@pytest.mark.attack("Cross-site WebSocket")
 @pytest.mark.parametrize("host", ["elsewhere.example", "elsewhere.example:8000", "192.0.2.1:8000"])
 async def test_a_foreign_name_that_leads_here_is_refused(host: str) -> None:
     assert not await opened([f"http://{host}"], [host])
@@ -68,6 +72,7 @@ async def test_a_page_of_ours_is_let_in(host: str) -> None:
     assert await opened([f"http://{host}"], [host])
 
 
+@pytest.mark.attack("Cross-site WebSocket")
 @override_settings(**PROXIED)
 @pytest.mark.parametrize(
     ("origin", "host", "allowed"),
@@ -82,3 +87,19 @@ async def test_a_page_of_ours_is_let_in(host: str) -> None:
 )
 async def test_behind_a_proxy_it_is_the_declared_one_alone(origin: str, host: str, allowed: bool) -> None:  # noqa: FBT001 -- a row of the table
     assert await opened([origin], [host]) is allowed
+
+
+@pytest.mark.attack("Cross-site WebSocket")
+@pytest.mark.parametrize("path", [str(route.pattern) or "nowhere/" for route in websocket_urlpatterns])
+async def test_no_socket_of_the_server_is_past_that_check(path: str) -> None:
+    """The application itself, as uvicorn calls it."""
+    from virshmanager.asgi import application
+
+    scope = {"type": "websocket", "path": f"/{path}", "query_string": b"", "subprotocols": []}
+    for origin in (*FOREIGN[:-2], None):
+        told = [] if origin is None else [(b"origin", origin.encode())]
+        socket: Any = ApplicationCommunicator(  # type: ignore[no-untyped-call]
+            application, {**scope, "headers": [(b"host", HOST.encode()), *told]}
+        )
+        await socket.send_input({"type": "websocket.connect"})
+        assert (await socket.receive_output())["type"] == "websocket.close", origin

@@ -116,6 +116,7 @@ def paths() -> list[str]:
     ]
 
 
+@pytest.mark.attack("Stored cross-site scripting")
 def test_nothing_is_inline_and_hostile_words_are_escaped(browser: Client) -> None:
     fill()
     for path in paths():

@@ -78,6 +78,7 @@ def counted(row: Domain, samples: Samples) -> dict[str, float]:
     return {name: samples[name, *labels(row)] for name in COUNTED if (name, *labels(row)) in samples}
 
 
+@pytest.mark.attack("Hostile guest")
 def test_hostile_names_stay_labels(api: APIClient) -> None:
     name = 'a"} 1\\n{"\\'
     row = domain(owned_host(hostname=name), name=name, state="running")
