@@ -100,7 +100,7 @@ class IdempotencyMiddleware:
         return response
 
     def process_view(
-        self, request: HttpRequest, view: Callable[..., Any], _args: Any, _kwargs: Any
+        self, request: HttpRequest, view: Callable[..., Any], args: Any, kwargs: Any
     ) -> HttpResponse | None:
         key = request.headers.get("Idempotency-Key", "")
         caller = caller_of(request)
@@ -116,7 +116,8 @@ class IdempotencyMiddleware:
         box = Fernet(base64.urlsafe_b64encode(digest("answer", caller, key)))
         first = Kept(request=asked, status=0, content_type="", answer=None)
         if not cache.add(name, first, REQUESTS_LAST_SECONDS):
-            return again(request, cache.get(name) or first, asked, box)
+            answer = again(request, cache.get(name) or first, asked, box)
+            return let_in(request, view, args, kwargs, answer)
         setattr(request, CLAIM, Claim(name, first, box))
         return None
 
@@ -125,6 +126,19 @@ def keeps_own_keys(view: Callable[..., Any], method: str) -> bool:
     """Whether the view looks for the key itself: `own_keys` of its class names what is called."""
     action = getattr(view, "actions", {}).get(method.lower(), method.lower())
     return action in getattr(getattr(view, "cls", None), "own_keys", ())
+
+
+def let_in(request: HttpRequest, view: Any, args: Any, kwargs: Any, answer: HttpResponse) -> HttpResponse:
+    """Answer by the view itself, with `answer` in place of what it does.
+
+    Who was let in when he asked first may have been shut out since: that is the view's to say, as ever.
+    """
+    repeated: Any = view.cls(**view.initkwargs)
+    repeated.action_map = getattr(view, "actions", {})
+    setattr(repeated, str(request.method).lower(), lambda *_args, **_kwargs: answer)
+    repeated.setup(request, *args, **kwargs)
+    response: HttpResponse = repeated.dispatch(request, *args, **kwargs)
+    return response
 
 
 def again(request: HttpRequest, kept: Kept, asked: str, box: Fernet) -> HttpResponse:

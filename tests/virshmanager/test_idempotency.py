@@ -1,17 +1,21 @@
 """A write that is sent again is done once."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from datetime import timedelta
 from typing import Any
 
 import pytest
+from django.conf import settings
 from django.contrib.auth.models import User
 from django.core.cache import cache
+from django.utils import timezone
 from django_redis import get_redis_connection
 from rest_framework.test import APIClient
 
+from access.models import ApiToken
 from access.services import create_token
 from discovery.models import Range
-from hosts.models import Operation
+from hosts.models import JoinKey, Operation
 from tests.domains.factories import domain
 
 # What the test client answers: a response of Django with `json()`.
@@ -79,6 +83,66 @@ def test_keys_of_different_callers_do_not_meet(api: APIClient, ada: User) -> Non
     post(api, {"label": "one"}, path="/api/join-keys/")
     second = post(other, {"label": "one"}, path="/api/join-keys/")
     assert (second.status_code, "Idempotent-Replayed" in second) == (201, False)
+
+
+def end_token(_client: APIClient, _ada: User) -> None:
+    ApiToken.objects.all().delete()
+
+
+def let_token_expire(_client: APIClient, _ada: User) -> None:
+    ApiToken.objects.update(expiry=timezone.now() - timedelta(seconds=1))
+
+
+def narrow_token(_client: APIClient, _ada: User) -> None:
+    ApiToken.objects.update(scope="read")
+
+
+def disable(_client: APIClient, ada: User) -> None:
+    User.objects.filter(pk=ada.pk).update(is_active=False)
+
+
+def take_rights(_client: APIClient, ada: User) -> None:
+    User.objects.filter(pk=ada.pk).update(is_superuser=False)
+
+
+@pytest.mark.parametrize(
+    ("end", "status"),
+    [(end_token, 401), (let_token_expire, 401), (disable, 401), (narrow_token, 403), (take_rights, 403)],
+)
+def test_who_was_shut_out_does_not_get_his_own_answer_again(
+    api: APIClient, ada: User, end: Callable[[APIClient, User], None], status: int
+) -> None:
+    first = post(api, {}, path="/api/join-keys/")
+    end(api, ada)
+    for body in ({}, {"label": "another"}):  # nor is he told whether the key was used
+        answer = post(api, body, path="/api/join-keys/")
+        assert answer.status_code == status
+        assert "Idempotent-Replayed" not in answer
+        assert first.json()["join"]["secret"] not in answer.content.decode()
+    assert JoinKey.objects.count() == 1
+
+
+def test_after_a_logout_its_session_gets_no_answer_again(ada: User) -> None:
+    client = APIClient()
+    client.force_login(ada, backend="allauth.account.auth_backends.AuthenticationBackend")
+    assert post(client, BODY).status_code == 201
+    assert post(client, BODY)["Idempotent-Replayed"] == "true"
+    cookie = client.session.session_key
+    client.session.flush()
+    client.cookies[settings.SESSION_COOKIE_NAME] = str(cookie)
+    assert post(client, BODY).status_code == 401
+
+
+def test_a_page_of_another_origin_gets_no_answer_again(ada: User) -> None:
+    """A browser sends the session with what such a page posts; the check of its token comes first."""
+    client = APIClient(enforce_csrf_checks=True)
+    client.force_login(ada, backend="allauth.account.auth_backends.AuthenticationBackend")
+    client.cookies[settings.CSRF_COOKIE_NAME] = token = "x" * 32
+    answers = [
+        client.post(RANGES, BODY, format="json", headers={"Idempotency-Key": "a", "X-CSRFToken": sent})
+        for sent in (token, "")
+    ]
+    assert [answer.status_code for answer in answers] == [201, 403]
 
 
 def test_a_secret_is_not_kept_in_clear(api: APIClient) -> None:
