@@ -88,7 +88,8 @@ class Login(NamedTuple):
     def user(self) -> User | None:
         """The user, read anew. None after a logout, a new password, or the end of token or account."""
         if self.token is not None:
-            token = ApiToken.objects.valid().filter(pk=self.token, user__is_active=True).first()
+            tokens = ApiToken.objects.valid().filter(pk=self.token, user__is_active=True)
+            token = tokens.select_related("user").first()
             return token.user if token else None
         request = HttpRequest()
         request.session = import_module(settings.SESSION_ENGINE).SessionStore(self.session)

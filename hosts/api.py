@@ -9,10 +9,12 @@ from django.urls import reverse
 from drf_spectacular.utils import OpenApiParameter, extend_schema
 from rest_framework import mixins, viewsets
 from rest_framework.decorators import action
+from rest_framework.exceptions import NotAuthenticated
+from rest_framework.generics import get_object_or_404
 from rest_framework.request import Request
 from rest_framework.response import Response
 
-from access.authentication import demand_of_login
+from access.authentication import demand_of_login, login_of_request
 from access.permissions import ByGrant, IsAdministrator, caller
 
 from . import services
@@ -79,10 +81,19 @@ def answered(request: Request, operation: Operation) -> Response:
     headers = {"Location": reverse("operation-detail", args=[operation.pk])}
     if wait:
         operation = services.wait_for(operation, wait)
+        _demand_still_seen(request, operation)
         headers["Preference-Applied"] = f"wait={wait}"
     return Response(
         _SHOWN.to_representation(operation), status=202 if operation.is_open else 200, headers=headers
     )
+
+
+def _demand_still_seen(request: Request, operation: Operation) -> None:
+    """Refuse him whose login or grants ended while he waited, as if he came only now."""
+    user = login_of_request(request).user()
+    if user is None:
+        raise NotAuthenticated
+    get_object_or_404(Operation.objects.visible_to(user), pk=operation.pk)
 
 
 class HostViewSet(
