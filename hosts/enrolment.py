@@ -22,6 +22,7 @@ from .identify import Identity
 from .strangers import Answer, CertificateDemanded, StrangerError
 from .trust import ClientIdentity, keys
 from .trust.client import stranger_context
+from .trust.keys import SigningRequest
 from .trust.protocol import NONCE_BYTES, PROOF_BYTES, SALT_BYTES, Context, adopt_key, from_base64, to_base64
 from .untrusted import a_text, an_object, parse_json
 
@@ -87,16 +88,21 @@ class Enrolment:
         )
 
     def _check_host(self, key: bytes, context: Context, answer: dict[str, object]) -> None:
-        csr, proof = _read_proof(answer)
-        if not context.proves_host(key, csr.public_bytes(serialization.Encoding.DER), proof):
+        request, proof = _read_proof(answer)
+        if not context.proves_host(key, request.der, proof):
             raise EnrolmentError("mitm_suspected")
-        if csr.public_key() != self._public_key or not csr.is_signature_valid:
+        if request.key != self._public_key:
             raise EnrolmentError("bad_csr")
+        self._request = request
 
     def finish(self) -> x509.Certificate:
-        """Sign the daemon's certificate and hand it over. Only after `prove`."""
+        """Have the daemon's certificate signed and hand it over. Only after `prove`.
+
+        Raises:
+            SigningError: when there is none to hand over; the daemon may be enrolled again.
+        """
         authority = self._client.authority
-        certificate = authority.sign_host(self._public_key)
+        certificate = authority.sign_host(self._request.pem)
         pem = certificate.public_bytes(serialization.Encoding.PEM).decode()
         answer = self._post("finish", {"certificate": pem, "ca": authority.pem} | self._proof_of(certificate))
         if answer.get("state") != "owned":
@@ -206,9 +212,9 @@ def _octets(data: dict[str, object], name: str, length: int) -> bytes:
         raise EnrolmentError("bad_answer", detail=f"no {name}") from None
 
 
-def _read_proof(data: dict[str, object]) -> tuple[x509.CertificateSigningRequest, bytes]:
+def _read_proof(data: dict[str, object]) -> tuple[SigningRequest, bytes]:
     proof = _octets(data, "proof", PROOF_BYTES)
     try:
-        return keys.request_key(str(data.get("csr")).encode())[0], proof
+        return keys.read_request(str(data.get("csr")).encode()), proof
     except ValueError:
         raise EnrolmentError("bad_answer", detail="no csr") from None

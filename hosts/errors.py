@@ -10,6 +10,7 @@ HostsError
    |- GivenUp               it was denied or retired: it is not dialled
    |- DuplicateIdentity     two machines show its identity: neither is spoken to
    |- RetryLater            worth trying again
+   |  |- SigningError       the signer does not answer, or refused (in `trust`)
    |  |- Unreachable        no connection
    |  |  `- CircuitOpen     not tried: the last attempts failed, and the back-off is not over
    |  |- StreamEnded        the host ended a stream; `code` says why
@@ -131,6 +132,11 @@ SENTENCES: Final[dict[str, str | Promise]] = {
     "name_elsewhere": _(
         "%(name)s does not lead to %(address)s here. Hosts are dialled by address: nothing depends on it."
     ),
+    # The signer, which alone holds the key of the authority.
+    "signer_down": _("The signer does not answer, so nothing is signed. It is asked again. See its log."),
+    "signer_fails": _("The signer of certificates does not start: %(detail)s"),
+    "not_signed": _("The signer refused to sign: %(detail)s. Its log says for whom."),
+    "other_authority": _("The signer signs by another authority than this server's. Look at its folder."),
     # Owned hosts.
     "outside_ranges": _("Its address lies in no enabled range, so it is not dialled."),
     "timed_out": _("It did not answer in time."),

@@ -2,7 +2,13 @@
 
 import signal
 
-pytest_plugins = ["tests.append_only", "tests.cast", "tests.networks.requirements", "tests.redis_server"]
+pytest_plugins = [
+    "tests.append_only",
+    "tests.cast",
+    "tests.networks.requirements",
+    "tests.redis_server",
+    "tests.signing",
+]
 
 
 def pytest_sessionstart() -> None:

@@ -2,6 +2,7 @@
 
 import importlib.util
 import ipaddress
+from pathlib import Path
 from typing import NamedTuple
 from urllib.parse import urlsplit
 
@@ -123,3 +124,18 @@ def _is_loopback(name: str) -> bool:
         return ipaddress.ip_address(name).is_loopback
     except ValueError:
         return name == "localhost"
+
+
+def signer_of_theirs() -> Path | None:
+    """Where a signer listens that `script/server` does not start."""
+    text = str(env.str("VIRSHMANAGER_SIGNER", default=""))
+    if text and not Path(text).is_absolute():
+        raise ImproperlyConfigured(f"VIRSHMANAGER_SIGNER must be the whole path of a socket, not {text!r}.")
+    return Path(text) if text else None
+
+
+def redis_url(home: Path) -> str:
+    text = str(env.str("REDIS_URL", default=f"unix://{home / 'redis.sock'}"))
+    if not is_address(text, {"redis", "rediss", "unix"}):
+        raise ImproperlyConfigured("REDIS_URL must be a redis://, rediss:// or unix:// address.")
+    return text

@@ -27,6 +27,8 @@ from django.db import DatabaseError, connection
 from redis import Redis
 from redis.exceptions import RedisError
 
+from hosts.trust.unreadable import keep_unreadable
+from virshmanager import signing
 from virshmanager.demo import claimed_port, play
 from virshmanager.supervisor import (
     ChildError,
@@ -104,10 +106,13 @@ def require_free_port() -> None:
             ) from None
 
 
-def require_redis(home: Path) -> None:
+def require_redis() -> None:
     if shutil.which("redis-server") is None:
         raise StartError("redis-server is not installed: run script/bootstrap, or set REDIS_URL.")
-    if len(os.fsencode(home / "redis.sock")) > SOCKET_PATH_LIMIT:
+
+
+def require_short(home: Path) -> None:
+    if len(os.fsencode(home / "signer.sock")) > SOCKET_PATH_LIMIT:
         raise StartError(f"The path of the state folder {home} is too long for a Unix socket in it.")
 
 
@@ -181,8 +186,11 @@ async def bring_up(supervisor: Supervisor, home: Path, *, password: str, demo_po
         supervisor.start(redis(home))
         await reachable("redis", partial(asyncio.open_unix_connection, home / "redis.sock"))
     await supervisor.run_once(manage("migrate", "migrate", "--noinput", "--verbosity", "1"))
+    if signing.is_ours():
+        signing.start_signer(supervisor, home)
     for command in (web(), worker(), beat(), watcher()):
         supervisor.start(command)
+    await signing.signer_answers()
     link = await prepare_users(supervisor, password)
     await answering(local_address(), settings.VIRSHMANAGER_PORT)
     if demo_port:
@@ -194,8 +202,9 @@ async def bring_up(supervisor: Supervisor, home: Path, *, password: str, demo_po
 
 
 def children_environment(home: Path) -> Mapping[str, str]:
-    """What children inherit: not the password, which one command alone needs."""
-    kept = {name: value for name, value in os.environ.items() if name != "VIRSHMANAGER_ADMIN_PASSWORD"}
+    """What children inherit: not the password, which one command alone needs, and not the master key."""
+    secret = {"VIRSHMANAGER_ADMIN_PASSWORD", *signing.MASTER_KEY}
+    kept = {name: value for name, value in os.environ.items() if name not in secret}
     return {**kept, "VIRSHMANAGER_HOME": str(home), "PYTHONUNBUFFERED": "1"}
 
 
@@ -232,14 +241,19 @@ def main() -> int:
     os.environ.setdefault("DJANGO_SETTINGS_MODULE", "virshmanager.settings")
     # A full disk must not turn each line of a log into a traceback on the terminal.
     logging.raiseExceptions = False
+    # The master key may be in our environment.
+    keep_unreadable()
     # Database and logs are private also in a folder that others may enter.
     os.umask(0o077)
     try:
         home: Path = settings.VIRSHMANAGER_HOME
         with sole_user(home):
             require_free_port()
+            require_short(home)
             if not os.environ.get("REDIS_URL"):
-                require_redis(home)
+                require_redis()
+            if signing.is_ours():
+                signing.require_key(home, children_environment(home))
             with claimed_port() if options.demo else contextlib.nullcontext() as demo_port:
                 asyncio.run(serve(home, demo_port=demo_port))
     except (ImproperlyConfigured, StartError) as mistake:

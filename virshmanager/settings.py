@@ -18,6 +18,8 @@ from virshmanager.environment import (
     log_level,
     proxies,
     proxy_url,
+    redis_url,
+    signer_of_theirs,
     whole_number,
 )
 from virshmanager.state import private_folder, private_text
@@ -32,14 +34,8 @@ def state_folder() -> Path:
     return private_folder(Path(text).absolute())
 
 
-def redis_url() -> str:
-    text = str(env.str("REDIS_URL", default=f"unix://{VIRSHMANAGER_HOME / 'redis.sock'}"))
-    if not is_address(text, {"redis", "rediss", "unix"}):
-        raise ImproperlyConfigured("REDIS_URL must be a redis://, rediss:// or unix:// address.")
-    return text
-
-
 VIRSHMANAGER_HOME = state_folder()
+VIRSHMANAGER_SIGNER = signer_of_theirs()
 VIRSHMANAGER_LISTEN = listen_address()
 VIRSHMANAGER_PORT = whole_number("VIRSHMANAGER_PORT", 8000, 1, 65535)
 VIRSHMANAGER_URL = proxy_url()
@@ -150,7 +146,7 @@ def database() -> dict[str, object]:
 DATABASES = {"default": database()}
 DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
 
-REDIS_URL = redis_url()
+REDIS_URL = redis_url(VIRSHMANAGER_HOME)
 REDIS_TIMEOUTS = {"socket_timeout": 5, "socket_connect_timeout": 2}
 CACHES = {
     "default": {

@@ -51,7 +51,8 @@ def say(text: str) -> None:
 class Command:
     """A process to run: each of `stop_signals` is given `GRACE` seconds, then it is killed.
 
-    `on_orphan` is what the kernel sends if the supervisor dies first. A `private` one is not logged.
+    `on_orphan` is what the kernel sends if the supervisor dies first. A `private` one is not logged. Without
+    one that is not `vital` the server goes on.
     """
 
     name: str
@@ -59,6 +60,7 @@ class Command:
     stop_signals: Sequence[signal.Signals] = (signal.SIGTERM,)
     on_orphan: str = "KILL"
     private: bool = False
+    vital: bool = True
 
 
 def python(name: str, *arguments: str) -> Command:
@@ -157,7 +159,7 @@ class Supervisor:
 
     The first is what the others talk to while they stop. A child that dies is started again after a second,
     and a line says so. One that dies five times within a minute, or cannot be started at all, makes `failed`
-    raise ChildError.
+    raise ChildError; if it is not vital, it is tried again a minute later instead.
     """
 
     def __init__(self, *, log_folder: Path, environment: Mapping[str, str]) -> None:
@@ -180,9 +182,9 @@ class Supervisor:
         await asyncio.gather(*(keeper for _, keeper in self._kept), return_exceptions=True)
         self.failed.cancel()
 
-    def start(self, command: Command) -> None:
+    def start(self, command: Command, *, environment: Mapping[str, str] | None = None) -> None:
         """Start a child and keep it alive."""
-        child = self._child(command, environment={}, echo=ERROR_LINE)
+        child = self._child(command, environment=environment or {}, echo=ERROR_LINE)
         self._kept.append((child, asyncio.create_task(self._keep(child))))
 
     async def run_once(
@@ -224,10 +226,12 @@ class Supervisor:
             if self._stopping.is_set():
                 return
             deaths.append(asyncio.get_running_loop().time())
-            if len(deaths) == DEATHS_ALLOWED and deaths[-1] - deaths[0] < DEATHS_WINDOW:
+            keeps_dying = len(deaths) == DEATHS_ALLOWED and deaths[-1] - deaths[0] < DEATHS_WINDOW
+            if keeps_dying and child.command.vital:
                 raise ChildError(obituary(child, code))
-            say(f"{obituary(child, code)}\nStarting {child.command.name} again.")
-            await asyncio.sleep(RESTART_DELAY)
+            delay = DEATHS_WINDOW if keeps_dying else RESTART_DELAY
+            say(f"{obituary(child, code)}\nStarting {child.command.name} again in {delay:g} s.")
+            await asyncio.sleep(delay)
 
 
 async def reachable(

@@ -7,8 +7,6 @@ from collections.abc import Collection
 from dataclasses import dataclass
 from typing import Any, Final, Literal
 
-from cryptography.hazmat.primitives.asymmetric import ec
-
 from ..choices import Trust
 from ..errors import GivenUp, ProtocolError
 from ..models import Host
@@ -21,8 +19,9 @@ from ..payloads import (
     domain_details,
     domain_list,
     operation_document,
-    requested_key,
+    signing_request,
 )
+from ..trust.keys import SigningRequest
 from ..untrusted import parse_json
 from .checking import checked
 from .line import Line
@@ -108,9 +107,9 @@ class Agent:
         body = {"ids": [str(one) for one in ids]}
         self._told(_post("/v1/operations/acknowledge", body, JOURNAL))
 
-    def requested_key(self) -> ec.EllipticCurvePublicKey:
-        """The key for which the host asks for a certificate; whether it is its own is not checked yet."""
-        return checked(requested_key, self._told(_post("/v1/pki/csr", {}, JOURNAL)))
+    def signing_request(self) -> SigningRequest:
+        """The certificate that the host asks for; whether the key is its own is not checked yet."""
+        return checked(signing_request, self._told(_post("/v1/pki/csr", {}, JOURNAL)))
 
     def put_certificate(self, pem: str) -> None:
         """Have the host show another certificate for its key from now on."""

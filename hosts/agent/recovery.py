@@ -12,7 +12,6 @@ import json
 from typing import Final
 
 from cryptography import x509
-from cryptography.hazmat.primitives.asymmetric import ec
 
 from .. import guards, strangers
 from ..errors import (
@@ -25,9 +24,10 @@ from ..errors import (
     WrongIdentity,
 )
 from ..models import Host, HostCertificate, serial_of
-from ..payloads import requested_key
+from ..payloads import signing_request
 from ..strangers import Answer, CertificateDemanded, StrangerError
 from ..trust import ClientIdentity, keys
+from ..trust.keys import SigningRequest
 from ..untrusted import parse_json
 from .checking import checked
 from .transport import refusal
@@ -48,9 +48,9 @@ class Recovery:
         self._denied = frozenset(denied.values_list("serial", flat=True))
         self._context = client.introducing_context()
 
-    def requested_key(self) -> ec.EllipticCurvePublicKey:
-        """See `Agent.requested_key`."""
-        return checked(requested_key, self._ask("POST", "/v1/pki/csr", {}))
+    def signing_request(self) -> SigningRequest:
+        """See `Agent.signing_request`."""
+        return checked(signing_request, self._ask("POST", "/v1/pki/csr", {}))
 
     def put_certificate(self, pem: str) -> None:
         """See `Agent.put_certificate`."""

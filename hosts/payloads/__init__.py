@@ -4,7 +4,7 @@ A daemon may lie. Each function takes parsed JSON and returns plain facts, or ra
 fast enough for the listings of a thousand hosts. Unknown fields are ignored: a daemon may be newer.
 """
 
-from .certificates import requested_key
+from .certificates import signing_request
 from .domains import (
     DOMAIN_STATES,
     MAX_DOMAINS,
@@ -41,5 +41,5 @@ __all__ = [
     "domain_list",
     "host_facts",
     "operation_document",
-    "requested_key",
+    "signing_request",
 ]

@@ -17,6 +17,7 @@ from ..enrolment import Enrolment
 from ..errors import AgentError, EnrolmentError
 from ..identify import Identity
 from ..models import Host, HostCertificate, JoinKey
+from ..trust import SigningError
 from . import join_keys
 from .certificates import note_in_use, record_certificate
 from .quarantine import quarantine
@@ -43,6 +44,9 @@ def enrol(host: Host, ip: str, port: int, identity: Identity) -> str:
         if error.problem == "mitm_suspected" and host.owned_at is None:
             quarantine(identity.public_key_sha256, claimed=identity.uuid, ip=ip, problem=error.problem)
         fail(host, error.problem, str(error))
+        return error.problem
+    except SigningError as error:
+        set_problem(host, error.problem, error.reason)
         return error.problem
     finally:
         release_lease(host)

@@ -10,7 +10,6 @@ from collections.abc import Iterator
 from datetime import datetime, timedelta
 from typing import Final, Protocol
 
-from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import Encoding
 from django.db import transaction
 from django.db.models import Q
@@ -25,6 +24,7 @@ from ..choices import OFFLINE_AFTER, Trust
 from ..errors import AgentError, CertificateOutOfDate, WrongIdentity
 from ..models import Host, HostQuerySet
 from ..trust import keys
+from ..trust.keys import SigningRequest
 from .certificates import note_in_use, record_certificate
 from .records import announce
 from .refreshing import refresh
@@ -40,7 +40,7 @@ AGAIN_AFTER: Final = timedelta(minutes=5)
 class Way(Protocol):
     """How a host is asked: by its Agent, or by the recovery."""
 
-    def requested_key(self) -> ec.EllipticCurvePublicKey: ...
+    def signing_request(self) -> SigningRequest: ...
 
     def put_certificate(self, pem: str) -> None: ...
 
@@ -60,7 +60,8 @@ def renew_due(seconds: float) -> int:
 def renew(host: Host) -> bool:
     """Give an owned host a new certificate for its key; say whether that went well.
 
-    Never raises for what the host does. One whose certificate has expired is reached by the recovery.
+    Never raises for what the host or the signer does. One whose certificate has expired is reached by the
+    recovery.
     """
     try:
         try:
@@ -76,10 +77,10 @@ def renew(host: Host) -> bool:
 
 
 def _renew_by(way: Way, host: Host) -> None:
-    key = way.requested_key()
-    if keys.fingerprint(key) != host.public_key_sha256:
+    request = way.signing_request()
+    if keys.fingerprint(request.key) != host.public_key_sha256:
         raise WrongIdentity
-    certificate = trust.ca().sign_host(key)
+    certificate = trust.ca().sign_host(request.pem)
     record_certificate(host, certificate)
     way.put_certificate(certificate.public_bytes(Encoding.PEM).decode())
     with transaction.atomic():

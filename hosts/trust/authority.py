@@ -1,37 +1,27 @@
-"""The manager's own certificate authority: it signs the server and its hosts, and nothing else.
+"""The manager's own certificate authority, as all processes know it: its certificate, and who signs for it.
 
-Its private key lies in a file of its own, never in the database.
+Its private key is the signer's alone (`signer/`).
 """
 
-import uuid
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import Final
+from uuid import UUID
 
 from cryptography import x509
 from cryptography.exceptions import InvalidSignature
-from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ec
-from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
-from . import files, keys
-
-CA_LIFE: Final = timedelta(days=3650)
-SERVER_LIFE: Final = timedelta(days=7)
-HOST_LIFE: Final = timedelta(days=30)
-# Clocks differ: what is signed now must already be valid on a host that is a little behind.
-BACKDATED: Final = timedelta(hours=1)
-
-SERVER_URI: Final = "urn:virshmanager:server:"
+from . import asking, files, keys
+from .asking import SigningError
 
 
 @dataclass(frozen=True)
 class Authority:
-    """A CA: ECDSA P-256, 10 years, no CA below it."""
+    """The certificate of a CA, and the socket of its signer."""
 
-    key: ec.EllipticCurvePrivateKey
     certificate: x509.Certificate
+    signer: Path
 
     @property
     def pem(self) -> str:
@@ -39,7 +29,9 @@ class Authority:
 
     @property
     def spki(self) -> bytes:
-        return keys.spki(self.key.public_key())
+        key = self.certificate.public_key()
+        assert isinstance(key, ec.EllipticCurvePublicKey)  # noqa: S101 -- the signer makes no other
+        return keys.spki(key)
 
     def issued(self, certificate: x509.Certificate) -> bool:
         """Whether this CA signed `certificate`, whatever its dates are."""
@@ -49,88 +41,28 @@ class Authority:
             return False
         return True
 
-    def sign_host(self, public_key: ec.EllipticCurvePublicKey) -> x509.Certificate:
-        """Sign the certificate of the host with this key. Names and usage are ours to grant."""
-        host_id = keys.daemon_id(keys.spki(public_key))
-        names: list[x509.GeneralName] = [
-            x509.UniformResourceIdentifier(f"{keys.HOST_URI}{host_id}"),
-            x509.DNSName(keys.host_name(host_id)),
-        ]
-        return self._sign(public_key, str(host_id), names, ExtendedKeyUsageOID.SERVER_AUTH, HOST_LIFE)
+    def sign_host(self, csr: bytes) -> x509.Certificate:
+        """Have the certificate signed of the host whose key signed this request, in PEM.
 
-    def sign_server(self, public_key: ec.EllipticCurvePublicKey, server_id: uuid.UUID) -> x509.Certificate:
-        """Sign the certificate that the server shows to its hosts."""
-        names: list[x509.GeneralName] = [x509.UniformResourceIdentifier(f"{SERVER_URI}{server_id}")]
-        return self._sign(public_key, str(server_id), names, ExtendedKeyUsageOID.CLIENT_AUTH, SERVER_LIFE)
+        Raises:
+            SigningError: when the signer does not answer, or refuses.
+        """
+        return self._ours(asking.ask(self.signer, "host", csr=csr.decode()))
 
-    def _sign(
-        self,
-        public_key: ec.EllipticCurvePublicKey,
-        common_name: str,
-        names: list[x509.GeneralName],
-        usage: x509.ObjectIdentifier,
-        life: timedelta,
-    ) -> x509.Certificate:
-        now = datetime.now(UTC)
-        authority_key = x509.AuthorityKeyIdentifier.from_issuer_public_key(self.key.public_key())
-        return (
-            x509.CertificateBuilder()
-            .subject_name(_name(common_name))
-            .issuer_name(self.certificate.subject)
-            .public_key(public_key)
-            .serial_number(x509.random_serial_number())
-            .not_valid_before(now - BACKDATED)
-            .not_valid_after(min(now + life, self.certificate.not_valid_after_utc))
-            .add_extension(x509.BasicConstraints(ca=False, path_length=None), critical=True)
-            .add_extension(_usage(digital_signature=True, certificates=False), critical=True)
-            .add_extension(x509.ExtendedKeyUsage([usage]), critical=False)
-            .add_extension(x509.SubjectAlternativeName(names), critical=False)
-            .add_extension(x509.SubjectKeyIdentifier.from_public_key(public_key), critical=False)
-            .add_extension(authority_key, critical=False)
-            .sign(self.key, hashes.SHA256())
-        )
+    def sign_server(self, csr: bytes, server_id: UUID) -> x509.Certificate:
+        """Have the certificate signed that this server shows to its hosts. Raises SigningError."""
+        return self._ours(asking.ask(self.signer, "server", csr=csr.decode(), server_id=str(server_id)))
+
+    def _ours(self, certificate: x509.Certificate) -> x509.Certificate:
+        if not self.issued(certificate):
+            raise SigningError("other_authority")
+        return certificate
 
 
-def load(folder: Path) -> Authority:
-    """Return the authority kept in `folder`, made the first time."""
-    key = keys.key_from_pem(files.make_once(folder / "ca.key", lambda: keys.key_to_pem(keys.new_key())))
+def load(folder: Path, signer: Path) -> Authority:
+    """Return the authority kept in `folder`, asked of the signer the first time. Raises SigningError."""
     pem = files.make_once(
-        folder / "ca.pem", lambda: _self_signed(key).public_bytes(serialization.Encoding.PEM)
+        folder / "ca.pem",
+        lambda: asking.ask(signer, "authority").public_bytes(serialization.Encoding.PEM),
     )
-    return Authority(key, x509.load_pem_x509_certificate(pem))
-
-
-def _self_signed(key: ec.EllipticCurvePrivateKey) -> x509.Certificate:
-    name = _name(f"VirshManager {uuid.uuid4()}")
-    now = datetime.now(UTC)
-    return (
-        x509.CertificateBuilder()
-        .subject_name(name)
-        .issuer_name(name)
-        .public_key(key.public_key())
-        .serial_number(x509.random_serial_number())
-        .not_valid_before(now - BACKDATED)
-        .not_valid_after(now + CA_LIFE)
-        .add_extension(x509.BasicConstraints(ca=True, path_length=0), critical=True)
-        .add_extension(_usage(digital_signature=False, certificates=True), critical=True)
-        .add_extension(x509.SubjectKeyIdentifier.from_public_key(key.public_key()), critical=False)
-        .sign(key, hashes.SHA256())
-    )
-
-
-def _name(common_name: str) -> x509.Name:
-    return x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, common_name)])
-
-
-def _usage(*, digital_signature: bool, certificates: bool) -> x509.KeyUsage:
-    return x509.KeyUsage(
-        digital_signature=digital_signature,
-        key_cert_sign=certificates,
-        crl_sign=certificates,
-        content_commitment=False,
-        key_encipherment=False,
-        data_encipherment=False,
-        key_agreement=False,
-        encipher_only=False,
-        decipher_only=False,
-    )
+    return Authority(x509.load_pem_x509_certificate(pem), signer)

@@ -1,6 +1,7 @@
 """Who this server is to its hosts: its id, and a client certificate of 7 days, renewed by itself."""
 
 import fcntl
+import logging
 import os
 import ssl
 import uuid
@@ -15,7 +16,10 @@ from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 
 from . import files, keys
+from .asking import SigningError
 from .authority import Authority
+
+logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -39,6 +43,9 @@ class ClientIdentity:
         """True past half of its life; also before its life, when the clock was set back."""
         start, end = self.certificate.not_valid_before_utc, self.certificate.not_valid_after_utc
         return now < start or now > start + (end - start) / 2
+
+    def is_valid(self, now: datetime) -> bool:
+        return self.certificate.not_valid_before_utc <= now <= self.certificate.not_valid_after_utc
 
     def owned_context(self) -> ssl.SSLContext:
         """TLS towards owned hosts: our authority alone, our certificate, the host's name verified."""
@@ -73,21 +80,35 @@ def stranger_context() -> ssl.SSLContext:
 def load(folder: Path, authority: Authority) -> ClientIdentity:
     """Return the server's identity in `folder`, made or renewed when that is due.
 
-    Processes renew in turn: who comes second finds the work done.
+    Processes renew in turn: who comes second finds the work done. While nothing can be signed, a certificate
+    that is still valid goes on.
+
+    Raises:
+        SigningError: when there is none that is valid, and none can be signed.
     """
     server_id = uuid.UUID(files.make_once(folder / "server_id", lambda: str(uuid.uuid4()).encode()).decode())
     path = folder / "server.pem"
     current = _read(path, server_id, authority)
-    if current is not None:
+    if current is not None and not current.needs_renewal(datetime.now(UTC)):
         return current
     with _turn(folder / "server.lock"):
         current = _read(path, server_id, authority)
-        if current is not None:
+        if current is not None and not current.needs_renewal(datetime.now(UTC)):
             return current
-        key = keys.new_key()
-        certificate = authority.sign_server(key.public_key(), server_id)
-        files.replace(path, keys.key_to_pem(key) + certificate.public_bytes(serialization.Encoding.PEM))
-        return ClientIdentity(server_id, certificate, authority, path)
+        try:
+            return _renewed(path, server_id, authority)
+        except SigningError as error:
+            if current is None or not current.is_valid(datetime.now(UTC)):
+                raise
+            logger.warning("The server's own certificate is not renewed: %s", error)
+            return current
+
+
+def _renewed(path: Path, server_id: uuid.UUID, authority: Authority) -> ClientIdentity:
+    key = keys.new_key()
+    certificate = authority.sign_server(keys.signing_request(key), server_id)
+    files.replace(path, keys.key_to_pem(key) + certificate.public_bytes(serialization.Encoding.PEM))
+    return ClientIdentity(server_id, certificate, authority, path)
 
 
 def _read(path: Path, server_id: uuid.UUID, authority: Authority) -> ClientIdentity | None:
@@ -95,9 +116,9 @@ def _read(path: Path, server_id: uuid.UUID, authority: Authority) -> ClientIdent
         certificate = x509.load_pem_x509_certificate(path.read_bytes())
     except (FileNotFoundError, ValueError):
         return None
-    found = ClientIdentity(server_id, certificate, authority, path)
-    usable = authority.issued(certificate) and not found.needs_renewal(datetime.now(UTC))
-    return found if usable else None
+    if not authority.issued(certificate):
+        return None
+    return ClientIdentity(server_id, certificate, authority, path)
 
 
 @contextmanager

@@ -3,11 +3,12 @@
 import hashlib
 import uuid
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Final
 
 from cryptography import x509
 from cryptography.exceptions import UnsupportedAlgorithm
-from cryptography.hazmat.primitives import serialization
+from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.asymmetric.types import CertificatePublicKeyTypes
 
@@ -56,17 +57,42 @@ def certificate_key(der: bytes) -> ec.EllipticCurvePublicKey:
     return _p256(lambda: x509.load_der_x509_certificate(der).public_key())
 
 
-def request_key(pem: bytes) -> tuple[x509.CertificateSigningRequest, ec.EllipticCurvePublicKey]:
-    """Return a certificate signing request in PEM, and its public key.
+@dataclass(frozen=True)
+class SigningRequest:
+    """A request for a certificate that the holder of `key` signed (PKCS #10, RFC 2986)."""
+
+    request: x509.CertificateSigningRequest
+    key: ec.EllipticCurvePublicKey
+
+    @property
+    def pem(self) -> bytes:
+        return self.request.public_bytes(serialization.Encoding.PEM)
+
+    @property
+    def der(self) -> bytes:
+        return self.request.public_bytes(serialization.Encoding.DER)
+
+
+def signing_request(key: ec.EllipticCurvePrivateKey) -> bytes:
+    """Return a request for a certificate of our own key, in PEM, without a name: none would be granted."""
+    builder = x509.CertificateSigningRequestBuilder(x509.Name([]))
+    return builder.sign(key, hashes.SHA256()).public_bytes(serialization.Encoding.PEM)
+
+
+def read_request(pem: bytes) -> SigningRequest:
+    """Read a request for a certificate, in PEM.
 
     Raises:
-        ValueError: when it is no request, or not for a P-256 key.
+        ValueError: when it is none, not for a P-256 key, or its key did not sign it.
     """
     try:
         request = x509.load_pem_x509_csr(pem)
     except x509.InvalidVersion as error:
         raise ValueError("no request") from error
-    return request, _p256(request.public_key)
+    key = _p256(request.public_key)
+    if not request.is_signature_valid:
+        raise ValueError("a request that its key did not sign")
+    return SigningRequest(request, key)
 
 
 def _p256(read: Callable[[], CertificatePublicKeyTypes]) -> ec.EllipticCurvePublicKey:

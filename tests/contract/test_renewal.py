@@ -18,7 +18,7 @@ from django.utils import timezone
 from virshmanagerd.connection import Connection
 from virshmanagerd.engine import Door
 from virshmanagerd.exchange import RawRequest
-from virshmanagerd.identity import OWNER
+from virshmanagerd.identity import KEY, OWNER
 
 from access.models import AuditEntry
 from domains.watcher import Watcher, watching
@@ -26,8 +26,9 @@ from hosts import services, trust
 from hosts.agent import Recovery, agent_of, hang_up
 from hosts.errors import CertificateOutOfDate, OutsideRanges, RejectedByHost, WrongIdentity
 from hosts.models import Host, HostCertificate
-from hosts.trust import client
+from hosts.trust import client, keys
 from tests.domains.watcher.waiting import until
+from tests.signing import csr
 
 from .conftest import meet
 from .machines import Machine, Running
@@ -36,18 +37,18 @@ Run = Callable[..., Running]
 DAY = 86400
 
 
-def sign_in_the_past(running_key: Any, days: int) -> str:
+def sign_in_the_past(machine: Machine, days: int) -> str:
     """A certificate of our authority as it was signed so many days ago."""
+    key = keys.key_from_pem((machine.folder / "state" / KEY).read_bytes())
     with time_machine.travel(time.time() - days * DAY, tick=False):
-        return trust.ca().sign_host(running_key).public_bytes(Encoding.PEM).decode()
+        return trust.ca().sign_host(csr(key)).public_bytes(Encoding.PEM).decode()
 
 
 def let_expire(machine: Machine) -> None:
     """As if the machine had been away for a month and more: it carries a certificate that has ended."""
     path = machine.folder / "state" / OWNER
     owner = json.loads(path.read_text())
-    key = x509.load_pem_x509_certificate(owner["certificate"].encode()).public_key()
-    owner["certificate"] = sign_in_the_past(key, 40)
+    owner["certificate"] = sign_in_the_past(machine, 40)
     path.write_text(json.dumps(owner))
     ended = timezone.now() - timedelta(days=10)
     Host.objects.update(certificate_expires_at=ended, last_seen=ended, missed_probes=0)
@@ -78,7 +79,7 @@ def test_the_recovery_dials_nothing_outside_the_ranges(
 ) -> None:
     monkeypatch.setattr("hosts.guards._guards", [])
     with pytest.raises(OutsideRanges):
-        recovery().requested_key()
+        recovery().signing_request()
 
 
 def test_the_recovery_says_nothing_to_another_host(
@@ -93,7 +94,7 @@ def test_the_recovery_says_nothing_to_another_host(
     first.address, first.port = second.ip, second.port
     asked = _note_requests(monkeypatch)
     with pytest.raises(WrongIdentity):
-        Recovery(first, trust.server_identity()).requested_key()
+        Recovery(first, trust.server_identity()).signing_request()
     assert not asked
 
 
@@ -104,7 +105,7 @@ def test_the_recovery_says_nothing_to_the_right_key_under_another_authority(
     settings.VIRSHMANAGER_HOME = tmp_path / "other"
     settings.VIRSHMANAGER_HOME.mkdir()
     with pytest.raises(WrongIdentity):
-        recovery().requested_key()
+        recovery().signing_request()
     assert not asked
 
 
@@ -128,7 +129,7 @@ def test_the_recovery_of_a_stranger_is_refused_by_the_host(expired: Running) -> 
     identity.file.unlink()
     stranger = client.load(identity.file.parent, trust.ca())
     with pytest.raises(RejectedByHost):
-        Recovery(Host.objects.get(), stranger).requested_key()
+        Recovery(Host.objects.get(), stranger).signing_request()
 
 
 def test_no_certificate_is_signed_for_a_key_that_was_not_pinned(

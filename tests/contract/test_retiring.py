@@ -65,9 +65,9 @@ def test_nor_is_its_certificate_renewed_by_the_recovery(run: Run, machine: Machi
     meet(running)
     host = retired()
     with pytest.raises(WrongIdentity):
-        Recovery(host, trust.server_identity()).requested_key()
+        Recovery(host, trust.server_identity()).signing_request()
     HostCertificate.objects.update(denied_at=None)
-    Recovery(host, trust.server_identity()).requested_key()
+    Recovery(host, trust.server_identity()).signing_request()
 
 
 def test_it_is_told_again_for_an_hour_and_then_no_more(run: Run, machine: Machine) -> None:

@@ -23,10 +23,10 @@ import time_machine
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
 from hosts.trust import ClientIdentity, keys
-from hosts.trust.authority import load as load_authority
-from hosts.trust.files import private_folder
+from tests import signing
 from tests.hosts.factories import told_domain, told_host
 from tests.hosts.peers import Talk, http, ok, problem, response, saying, self_signed, server_context
+from tests.signing import csr
 
 HALF: Final = chr(0xD800)  # of a character; in a literal it is more than mypy can store
 ESCAPES: Final = f"\x1b]0;owned\x07\x1b[2J\x9b31m\u202egnp.exe{HALF}\r\n\x00web"
@@ -51,7 +51,7 @@ class Scene:
     def context(self) -> ssl.SSLContext:
         """TLS as a well daemon has it."""
         ca = self.client.authority
-        return server_context(self.folder, self.key, ca.sign_host(self.key.public_key()), client_ca=ca.pem)
+        return server_context(self.folder, self.key, ca.sign_host(csr(self.key)), client_ca=ca.pem)
 
     def host(self, **changes: Any) -> dict[str, Any]:
         return told_host(self.id, **changes)
@@ -197,17 +197,17 @@ def showing_itself(scene: Scene) -> ssl.SSLContext:
 
 
 def another_authority(scene: Scene) -> ssl.SSLContext:
-    other = load_authority(private_folder(scene.folder / "other"))
-    return server_context(scene.folder, scene.key, other.sign_host(scene.key.public_key()))
+    other = signing.another_authority(scene.folder / "other")
+    return server_context(scene.folder, scene.key, other.sign_host(csr(scene.key)))
 
 
 def another_host(scene: Scene) -> ssl.SSLContext:
     key = keys.new_key()
-    return server_context(scene.folder, key, scene.client.authority.sign_host(key.public_key()))
+    return server_context(scene.folder, key, scene.client.authority.sign_host(csr(key)))
 
 
 def role_of_a_server(scene: Scene) -> ssl.SSLContext:
-    certificate = scene.client.authority.sign_server(scene.key.public_key(), scene.id)
+    certificate = scene.client.authority.sign_server(csr(scene.key), scene.client.server_id)
     return server_context(scene.folder, scene.key, certificate)
 
 
@@ -220,8 +220,8 @@ def of_another_day(days: int) -> Tls:
 
 
 def demanding_another_server(scene: Scene) -> ssl.SSLContext:
-    other = load_authority(private_folder(scene.folder / "other"))
-    certificate = scene.client.authority.sign_host(scene.key.public_key())
+    other = signing.another_authority(scene.folder / "other")
+    certificate = scene.client.authority.sign_host(csr(scene.key))
     return server_context(scene.folder, scene.key, certificate, client_ca=other.pem)
 
 

@@ -25,6 +25,7 @@ from hosts.errors import AgentError, HostsError, OutsideRanges
 from hosts.identify import identify
 from hosts.models import Host
 from tests.hosts.peers import Peer, Talk, http, response, self_signed, server_context
+from tests.signing import csr
 
 from .conftest import Watch
 
@@ -253,7 +254,7 @@ def owned(tmp_path: Path) -> tuple[ssl.SSLContext, UUID]:
     """How a host of ours shows itself."""
     client = trust.server_identity()
     key = trust.keys.new_key()
-    certificate = client.authority.sign_host(key.public_key())
+    certificate = client.authority.sign_host(csr(key))
     context = server_context(tmp_path, key, certificate, client_ca=client.authority.pem)
     return context, trust.keys.daemon_id(trust.keys.spki(key.public_key()))
 

@@ -19,6 +19,7 @@ from websockets.http11 import Request, Response
 
 from hosts.models import Host
 from hosts.trust import ClientIdentity, keys
+from tests.signing import csr
 
 from .factories import a_host, told_domain, told_host
 from .peers import server_context
@@ -53,9 +54,7 @@ class PlayedDaemon:
         self._open: set[ServerConnection] = set()
         self._talks: set[asyncio.Future[None]] = set()
         self._talk = talk or self._serve_events
-        self._tls = server_context(
-            folder, key, authority.sign_host(key.public_key()), client_ca=authority.pem
-        )
+        self._tls = server_context(folder, key, authority.sign_host(csr(key)), client_ca=authority.pem)
         self._started = threading.Event()
         self._thread = threading.Thread(target=self._run)
         self.ip, self.port = "127.0.0.1", 0

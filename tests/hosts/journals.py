@@ -19,6 +19,7 @@ from hosts.choices import TargetType
 from hosts.models import Host, Operation
 from hosts.services import accept, carry
 from hosts.trust import ClientIdentity, keys
+from tests.signing import csr
 
 from .factories import a_host, told_domain, told_host
 from .peers import Peer, ok, problem, response, server_context
@@ -139,7 +140,7 @@ def played(folder: Path, client: ClientIdentity, journal: Journal, **fields: Any
     key = keys.new_key()
     journal.host_id = str(keys.daemon_id(keys.spki(key.public_key())))
     authority = client.authority
-    context = server_context(folder, key, authority.sign_host(key.public_key()), client_ca=authority.pem)
+    context = server_context(folder, key, authority.sign_host(csr(key)), client_ca=authority.pem)
     with Peer(journal.talk, context) as peer:
         values = {"journal_id": journal.journal_id, "hostname": "hv-01"} | fields
         host = a_host(uuid=journal.host_id, address=peer.ip, port=peer.port, **values)

@@ -18,6 +18,7 @@ from hosts.models import Host
 from hosts.trust import ClientIdentity, keys
 from tests.lab.machine import wait_for
 from tests.networks import Namespace, Segment
+from tests.signing import csr
 
 from .daemons import PlayedDaemon
 from .factories import told_host
@@ -69,7 +70,7 @@ def asked() -> list[str]:
 @pytest.fixture
 def host(wire: Wire, asked: list[str], tmp_path: Path, client_identity: ClientIdentity) -> Iterator[Host]:
     key, ca = keys.new_key(), client_identity.authority
-    context = server_context(tmp_path, key, ca.sign_host(key.public_key()), client_ca=ca.pem)
+    context = server_context(tmp_path, key, ca.sign_host(csr(key)), client_ca=ca.pem)
     number = keys.daemon_id(keys.spki(key.public_key()))
 
     def answer(path: str) -> bytes:

@@ -36,8 +36,7 @@ from hosts.errors import (
 )
 from hosts.models import Host
 from hosts.trust import ClientIdentity, keys
-from hosts.trust.authority import load as load_authority
-from hosts.trust.files import private_folder
+from tests.signing import another_authority, csr
 
 from .factories import told_domain, told_host
 from .peers import Peer, Talk, http, ok, problem, response, saying, self_signed, server_context
@@ -56,7 +55,7 @@ class Owned:
 
     def context(self) -> ssl.SSLContext:
         ca = self.client.authority
-        return server_context(self.folder, self.key, ca.sign_host(self.key.public_key()), client_ca=ca.pem)
+        return server_context(self.folder, self.key, ca.sign_host(csr(self.key)), client_ca=ca.pem)
 
     @contextmanager
     def served(self, talk: Talk, context: ssl.SSLContext | None = None) -> Iterator[tuple[Agent, Peer]]:
@@ -110,14 +109,14 @@ def test_a_certificate_of_nobody_is_refused(owned: Owned, tmp_path: Path) -> Non
 
 
 def test_a_certificate_of_another_authority_is_refused(owned: Owned, tmp_path: Path) -> None:
-    other = load_authority(private_folder(tmp_path / "other"))
-    context = server_context(tmp_path, owned.key, other.sign_host(owned.key.public_key()))
+    other = another_authority(tmp_path / "other")
+    context = server_context(tmp_path, owned.key, other.sign_host(csr(owned.key)))
     with owned.served(http(ok(told_host(owned.id))), context) as (agent, _), pytest.raises(WrongIdentity):
         agent.host()
 
 
 def test_a_server_certificate_does_not_pass_for_a_host(owned: Owned, tmp_path: Path) -> None:
-    certificate = owned.client.authority.sign_server(owned.key.public_key(), owned.id)
+    certificate = owned.client.authority.sign_server(csr(owned.key), owned.client.server_id)
     context = server_context(tmp_path, owned.key, certificate)
     with owned.served(http(ok(told_host(owned.id))), context) as (agent, _), pytest.raises(WrongIdentity):
         agent.host()
@@ -135,8 +134,8 @@ def test_a_certificate_out_of_date_is_told_apart(owned: Owned, days: int) -> Non
 
 
 def test_a_host_that_refuses_our_certificate_is_not_called_down(owned: Owned, tmp_path: Path) -> None:
-    other = load_authority(private_folder(tmp_path / "other"))
-    certificate = owned.client.authority.sign_host(owned.key.public_key())
+    other = another_authority(tmp_path / "other")
+    certificate = owned.client.authority.sign_host(csr(owned.key))
     context = server_context(tmp_path, owned.key, certificate, client_ca=other.pem)
     with owned.served(http(ok(told_host(owned.id))), context) as (agent, _), pytest.raises(RejectedByHost):
         agent.host()

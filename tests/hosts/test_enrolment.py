@@ -23,6 +23,7 @@ from hosts.errors import EnrolmentError
 from hosts.identify import Identity
 from hosts.trust import ClientIdentity, keys
 from hosts.trust.protocol import Context, from_base64, to_base64
+from tests.signing import another_authority
 
 from .peers import Peer, ok, problem, response, saying, self_signed, server_context
 
@@ -225,10 +226,7 @@ def test_a_peer_that_hangs_costs_one_deadline(daemon: Daemon, monkeypatch: pytes
 
 
 def test_a_daemon_that_demands_another_servers_certificate(daemon: Daemon, tmp_path: Path) -> None:
-    from hosts.trust.authority import load
-    from hosts.trust.files import private_folder
-
-    other = load(private_folder(tmp_path / "other"))
+    other = another_authority(tmp_path / "other")
     context = server_context(tmp_path, daemon.key, daemon.shown, client_ca=other.pem)
     assert refusal(daemon, context) == "server_not_proven"
 

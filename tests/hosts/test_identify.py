@@ -18,8 +18,7 @@ from cryptography.hazmat.primitives.serialization import Encoding
 from hosts import strangers
 from hosts.identify import Identity, Prober, Result, Stranger, identify, identify_many
 from hosts.trust import ClientIdentity, keys
-from hosts.trust.authority import load as load_authority
-from hosts.trust.files import private_folder
+from tests.signing import another_authority, csr
 
 from .peers import Peer, Talk, http, identity_of, ok, problem, response, saying, self_signed, server_context
 
@@ -258,7 +257,7 @@ def demanding(tmp_path: Path) -> Callable[[str], tuple[ssl.SSLContext, str]]:
 def test_a_daemon_of_another_owner_is_told_apart(
     tmp_path: Path, client_identity: ClientIdentity, demanding: Callable[[str], tuple[ssl.SSLContext, str]]
 ) -> None:
-    other = load_authority(private_folder(tmp_path / "other"))
+    other = another_authority(tmp_path / "other")
     context, _ = demanding(other.pem)
     with Peer(http(ok(IDENTITY)), context) as peer:
         assert reason(ask(peer)) == "demands_certificate"
@@ -278,7 +277,7 @@ def test_a_daemon_that_takes_our_certificate_is_not_ours_by_that_alone(
 
 def test_an_owned_daemon_of_ours(tmp_path: Path, client_identity: ClientIdentity) -> None:
     key = keys.new_key()
-    certificate = client_identity.authority.sign_host(key.public_key())
+    certificate = client_identity.authority.sign_host(csr(key))
     context = server_context(tmp_path, key, certificate, client_ca=client_identity.authority.pem)
     with Peer(http(ok(claim(identity_of(key), state="owned"))), context) as peer:
         found = ask(peer, client_identity)

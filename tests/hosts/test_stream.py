@@ -29,8 +29,7 @@ from hosts.errors import (
 )
 from hosts.models import Host
 from hosts.trust import ClientIdentity, keys
-from hosts.trust.authority import load as load_authority
-from hosts.trust.files import private_folder
+from tests.signing import another_authority, csr
 
 from .daemons import PlayedDaemon
 from .peers import Peer, Talk, problem, response, saying, server_context
@@ -48,7 +47,7 @@ class Owned:
 
     def peer(self, talk: Talk, client_ca: str = "") -> Peer:
         authority = self.client.authority
-        certificate = authority.sign_host(self.key.public_key())
+        certificate = authority.sign_host(csr(self.key))
         ca = client_ca or authority.pem
         return Peer(talk, server_context(self.folder, self.key, certificate, client_ca=ca))
 
@@ -109,7 +108,7 @@ async def test_another_host_of_ours_does_not_answer_for_it(owned: Owned) -> None
 
 
 async def test_a_host_that_refuses_our_certificate_is_not_called_down(owned: Owned, tmp_path: Path) -> None:
-    other = load_authority(private_folder(tmp_path / "other"))
+    other = another_authority(tmp_path / "other")
     with owned.peer(answering(b""), other.pem) as peer:
         await refused(owned.host(peer), RejectedByHost)
 

@@ -4,11 +4,8 @@ import hashlib
 import hmac
 import json
 import stat
-import subprocess
-import sys
 import time
 import uuid
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -23,8 +20,10 @@ from cryptography.x509.oid import ExtendedKeyUsageOID
 from pytest_django.fixtures import Settings
 
 from hosts import trust
-from hosts.trust import ClientIdentity, authority, client, files, keys, protocol
+from hosts.trust import ClientIdentity, SigningError, asking, client, keys, protocol
 from hosts.trust.protocol import Context, derive_key, fields, from_base64
+from hosts.trust.signer.issuer import self_signed
+from tests.signing import another_authority, answer, csr
 
 CONTEXT = Context(
     method="join",
@@ -116,11 +115,12 @@ def test_the_identity_of_a_daemon_is_a_version_8_uuid_of_its_key() -> None:
     assert found.variant == uuid.RFC_4122
 
 
-def test_other_keys_than_p256_are_refused(client_identity: ClientIdentity) -> None:
+def test_other_keys_than_p256_are_refused() -> None:
     key = ec.generate_private_key(ec.SECP384R1())
-    certificate = client_identity.authority.sign_server(key.public_key(), uuid.uuid4())
     with pytest.raises(ValueError, match="P-256"):
-        keys.certificate_key(certificate.public_bytes(Encoding.DER))
+        keys.certificate_key(self_signed(key).public_bytes(Encoding.DER))
+    with pytest.raises(ValueError, match="P-256"):
+        keys.read_request(csr(key))
 
 
 def test_the_authority_signs_no_authority(client_identity: ClientIdentity) -> None:
@@ -129,20 +129,20 @@ def test_the_authority_signs_no_authority(client_identity: ClientIdentity) -> No
     assert ca.not_valid_after_utc - datetime.now(UTC) > 3649 * DAY
     for signed in (
         client_identity.certificate,
-        client_identity.authority.sign_host(keys.new_key().public_key()),
+        client_identity.authority.sign_host(csr(keys.new_key())),
     ):
         assert not extension(signed, x509.BasicConstraints).ca
         assert client_identity.authority.issued(signed)
 
 
 def test_another_authority_did_not_sign_it(client_identity: ClientIdentity, tmp_path: Path) -> None:
-    other = authority.load(files.private_folder(tmp_path / "other"))
+    other = another_authority(tmp_path / "other")
     assert not other.issued(client_identity.certificate)
 
 
 def test_a_host_certificate(client_identity: ClientIdentity) -> None:
     key = keys.new_key()
-    certificate = client_identity.authority.sign_host(key.public_key())
+    certificate = client_identity.authority.sign_host(csr(key))
     host_id = keys.daemon_id(keys.spki(key.public_key()))
     assert list(extension(certificate, x509.ExtendedKeyUsage)) == [ExtendedKeyUsageOID.SERVER_AUTH]
     assert set(extension(certificate, x509.SubjectAlternativeName)) == {
@@ -166,7 +166,7 @@ def test_the_server_certificate(client_identity: ClientIdentity) -> None:
 def test_private_files_are_private(client_identity: ClientIdentity) -> None:
     folder = client_identity.file.parent
     assert stat.S_IMODE(folder.stat().st_mode) == 0o700
-    assert {path.name for path in folder.iterdir()} >= {"ca.key", "ca.pem", "server.pem", "server_id"}
+    assert {path.name for path in folder.iterdir()} >= {"ca.pem", "server.pem", "server_id"}
     assert {stat.S_IMODE(path.stat().st_mode) for path in folder.iterdir()} == {0o600}
 
 
@@ -184,6 +184,55 @@ def test_the_certificate_is_renewed_at_half_its_life(settings: Settings, tmp_pat
     assert renewed.authority.issued(renewed.certificate)
 
 
+def down(signer: Path, request: bytes) -> bytes:
+    raise ConnectionRefusedError
+
+
+def test_without_a_signer_there_is_no_first_certificate(
+    settings: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    settings.VIRSHMANAGER_HOME = tmp_path
+    monkeypatch.setattr(asking, "exchange", down)
+    with pytest.raises(SigningError) as refused:
+        trust.server_identity()
+    assert refused.value.problem == "signer_down"
+    assert not trust.signer_answers()
+
+
+def test_without_a_signer_a_certificate_goes_on_to_its_end(
+    client_identity: ClientIdentity, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[Path] = []
+
+    def hangs(signer: Path, request: bytes) -> bytes:
+        asked.append(signer)
+        raise TimeoutError
+
+    begin = time.time()
+    with monkeypatch.context() as patch, time_machine.travel(begin + 4 * 86400, tick=False) as clock:
+        patch.setattr(asking, "exchange", hangs)
+        assert trust.server_identity().fingerprint == client_identity.fingerprint
+        assert trust.server_identity().fingerprint == client_identity.fingerprint
+        assert len(asked) == 1
+        clock.shift(120)
+        assert trust.server_identity().fingerprint == client_identity.fingerprint
+        assert len(asked) == 2
+        clock.shift(4 * 86400)
+        with pytest.raises(SigningError):
+            trust.server_identity()
+    with time_machine.travel(begin + 4 * 86400 + 300):
+        assert trust.server_identity().fingerprint != client_identity.fingerprint
+
+
+def test_what_another_authority_signed_is_not_taken(
+    client_identity: ClientIdentity, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(asking, "exchange", lambda _, request: answer(tmp_path / "other/socket", request))
+    with pytest.raises(SigningError) as refused:
+        client_identity.authority.sign_host(csr(keys.new_key()))
+    assert refused.value.problem == "other_authority"
+
+
 def test_a_process_takes_what_another_renewed(client_identity: ClientIdentity) -> None:
     folder, ca = client_identity.file.parent, client_identity.authority
     with time_machine.travel(time.time() + 4 * 86400):
@@ -197,29 +246,6 @@ def test_a_damaged_certificate_is_replaced(client_identity: ClientIdentity, cont
     found = client.load(client_identity.file.parent, client_identity.authority)
     assert found.server_id == client_identity.server_id
     found.owned_context()
-
-
-def test_threads_that_start_at_once_make_one_authority(tmp_path: Path) -> None:
-    folder = files.private_folder(tmp_path / "trust")
-    with ThreadPoolExecutor(16) as pool:
-        found = list(pool.map(lambda _: authority.load(folder), range(32)))
-    assert len({ca.spki for ca in found}) == 1
-    assert len({ca.pem for ca in found}) == 1
-    assert len(list(folder.iterdir())) == 2
-
-
-def test_processes_that_start_at_once_make_one_authority(tmp_path: Path) -> None:
-    program = (
-        "import sys, pathlib\n"
-        "from hosts.trust import authority, client\n"
-        "ca = authority.load(pathlib.Path(sys.argv[1]))\n"
-        "print(ca.certificate.serial_number, client.load(pathlib.Path(sys.argv[1]), ca).fingerprint)\n"
-    )
-    command = [sys.executable, "-c", program, str(files.private_folder(tmp_path / "trust"))]
-    running = [subprocess.Popen(command, stdout=subprocess.PIPE, text=True) for _ in range(4)]
-    told = {process.communicate(timeout=60)[0] for process in running}
-    assert [process.returncode for process in running] == [0] * 4
-    assert len(told) == 1
 
 
 @pytest.mark.parametrize("typed", ["", "ABCDEFGHJ", "ABCDEFGHJKM", "ABCDEFGHJU", "ABCDEFGHJ\N{KELVIN SIGN}X"])

@@ -79,7 +79,7 @@ def test_every_action_of_the_audit_is_documented(word: str) -> None:
 def settings_read() -> set[str]:
     texts = {
         node.value
-        for module in ("settings", "environment")
+        for module in ("settings", "environment", "signing")
         for node in ast.walk(ast.parse((settings.BASE_DIR / "virshmanager" / f"{module}.py").read_text()))
         if isinstance(node, ast.Constant) and isinstance(node.value, str)
     }

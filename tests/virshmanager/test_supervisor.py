@@ -6,6 +6,7 @@ import signal
 import subprocess
 import sys
 from collections.abc import AsyncIterator, Callable
+from dataclasses import replace
 from pathlib import Path
 
 import psutil
@@ -52,6 +53,22 @@ async def test_a_child_that_keeps_dying_fails_the_whole(supervisor: Supervisor) 
     supervisor.start(script("web", "print('no such port'); raise SystemExit(1)"))
     with pytest.raises(ChildError, match=r"(?s)web ended with code 1\..*no such port"):
         await asyncio.wait_for(supervisor.failed, DEADLINE)
+
+
+async def test_a_child_that_is_not_vital_may_keep_dying(
+    supervisor: Supervisor, capsys: pytest.CaptureFixture[str]
+) -> None:
+    supervisor.start(replace(script("signer", "raise SystemExit(1)"), vital=False))
+    said = ""
+
+    def slower() -> bool:
+        nonlocal said
+        said += capsys.readouterr().out
+        return "Starting signer again in 60 s." in said
+
+    await until(slower)
+    assert said.count("signer ended with code 1.") == module.DEATHS_ALLOWED
+    assert not supervisor.failed.done()
 
 
 async def test_a_child_that_was_killed_is_started_again(

@@ -16,7 +16,9 @@ from discovery.errors import BadRange, CrawlRunning, DiscoveryError
 from discovery.models import Crawl, Range
 from discovery.networks import parse_range
 from discovery.serializers import CrawlSerializer
+from hosts import trust
 from hosts.choices import MAX_PORT
+from hosts.trust import SigningError
 
 from ._screen import Screen
 
@@ -50,13 +52,15 @@ class Command(BaseCommand):
         runs = Runs(screen, phase, rates)
         before = signal.signal(signal.SIGTERM, _interrupt)
         try:
-            with screen.showing():
+            with trust.signer_at_hand(), screen.showing():
                 for range_ in ranges:
                     runs.run(range_)
         except KeyboardInterrupt:
             runs.interrupted = True
         except DatabaseError as error:
             raise CommandError(f"The database refused: {error}. What was stored is kept.") from error
+        except SigningError as error:
+            raise CommandError(str(error)) from error
         finally:
             signal.signal(signal.SIGTERM, before)
         self._report(screen, runs.crawls(), as_json=options["json"])

@@ -8,7 +8,7 @@ from django.core.management.base import BaseCommand, CommandError, CommandParser
 from django.db.models import Q
 from django.views.decorators.debug import sensitive_variables
 
-from hosts import services
+from hosts import services, trust
 from hosts.errors import BadInput, HostsError
 from hosts.models import Host
 
@@ -46,7 +46,8 @@ class Command(BaseCommand):
             self.stderr.write("The code that “virshmanagerd code” printed on the host: ", ending="")
         code = sys.stdin.readline(100)
         try:
-            services.adopt(found, code)
+            with trust.signer_at_hand():
+                services.adopt(found, code)
         except BadInput as error:
             raise CommandError(str(error), returncode=2) from None
         except HostsError as error:

@@ -9,10 +9,11 @@ from typing import Any, Final
 
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 
-from hosts import services
+from hosts import services, trust
 from hosts.choices import JOIN_KEY_LIFE, Approval
 from hosts.errors import BadInput
 from hosts.models import JoinKey
+from hosts.trust import SigningError
 
 UNITS: Final = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days"}
 
@@ -56,15 +57,19 @@ class Command(BaseCommand):
 
     def create(self, options: dict[str, Any]) -> None:
         try:
-            _, join = services.create_join_key(
-                label=options["label"],
-                cidrs=options["cidr"],
-                expires_in=options["expires_in"],
-                max_uses=options["max_uses"],
-                approve=options["approve"],
-            )
+            # The file names our authority, which the first signer makes.
+            with trust.signer_at_hand():
+                _, join = services.create_join_key(
+                    label=options["label"],
+                    cidrs=options["cidr"],
+                    expires_in=options["expires_in"],
+                    max_uses=options["max_uses"],
+                    approve=options["approve"],
+                )
         except BadInput as error:
             raise CommandError(str(error), returncode=2) from None
+        except SigningError as error:
+            raise CommandError(str(error)) from None
         self.stdout.write(json.dumps(join, indent=2))
 
     def list(self, options: dict[str, Any]) -> None:

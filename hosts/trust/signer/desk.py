@@ -1,0 +1,104 @@
+"""What the signer is asked, and what it signs. Each request is a JSON object, and so is each answer.
+
+    {"want": "authority"}                                   the certificate of the authority itself
+    {"want": "host", "csr": PEM}                            one for a host, of this profile alone
+    {"want": "server", "csr": PEM, "server_id": UUID}       one for this server, and for no other id
+
+It answers {"certificate": PEM} or {"refused": WORD}. Who asks chooses neither names nor usages nor dates.
+"""
+
+import json
+import logging
+import uuid
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+from cryptography import x509
+from cryptography.hazmat.primitives.serialization import Encoding
+
+from .. import files
+from .issuer import Issuer
+
+FIELDS: Final = {"authority": {"want"}, "host": {"want", "csr"}, "server": {"want", "csr", "server_id"}}
+
+logger = logging.getLogger(__name__)
+
+
+class Refused(Exception):
+    """The request is none of ours. The text is a word, and repeats nothing of the request."""
+
+
+@dataclass(frozen=True)
+class Peer:
+    """The process that asks (SO_PEERCRED, unix(7))."""
+
+    pid: int
+    uid: int
+    gid: int
+
+
+class Desk:
+    """Answers requests, and counts and logs each signature."""
+
+    def __init__(self, issuer: Issuer, folder: Path) -> None:
+        self._issuer = issuer
+        self._server_id = folder / "server_id"
+        self.signed = 0
+
+    def answer(self, packet: bytes, peer: Peer) -> bytes:
+        """Return the answer to one packet. It never raises for what the packet says."""
+        try:
+            certificate = self._handle(_read(packet), peer)
+        except Refused as refusal:
+            logger.warning("refused process %d of user %d: %s", peer.pid, peer.uid, refusal)
+            return refused(str(refusal))
+        return json.dumps({"certificate": certificate.public_bytes(Encoding.PEM).decode()}).encode()
+
+    def _handle(self, request: dict[str, str], peer: Peer) -> x509.Certificate:
+        want = request["want"]
+        if want == "authority":
+            return self._issuer.certificate
+        csr = request["csr"].encode()
+        try:
+            signed = (
+                self._issuer.sign_host(csr)
+                if want == "host"
+                else self._issuer.sign_server(csr, self._this_server(request["server_id"]))
+            )
+        except ValueError:
+            raise Refused("bad_csr") from None
+        self.signed += 1
+        logger.info(
+            "signature %d since the start: %s %s, serial %x, until %s; asked by process %d of user %d",
+            *(self.signed, want, signed.subject.rfc4514_string(), signed.serial_number),
+            *(signed.not_valid_after_utc.isoformat(), peer.pid, peer.uid),
+        )
+        return signed
+
+    def _this_server(self, text: str) -> uuid.UUID:
+        """The id that asked first is this server's: who holds another one's is no server of these hosts."""
+        try:
+            asked = uuid.UUID(text)
+        except ValueError:
+            raise Refused("bad_request") from None
+        if files.make_once(self._server_id, lambda: str(asked).encode()) != str(asked).encode():
+            raise Refused("other_server")
+        return asked
+
+
+def refused(word: str) -> bytes:
+    return json.dumps({"refused": word}).encode()
+
+
+def _read(packet: bytes) -> dict[str, str]:
+    try:
+        request = json.loads(packet)
+    # What nests deeper than Python goes is no ValueError.
+    except (ValueError, RecursionError):
+        raise Refused("bad_request") from None
+    if not isinstance(request, dict) or not all(isinstance(value, str) for value in request.values()):
+        raise Refused("bad_request")
+    if request.keys() != FIELDS.get(request.get("want", "")):
+        raise Refused("bad_request")
+    return request
