@@ -137,6 +137,7 @@ SENTENCES: Final[dict[str, str | Promise]] = {
     "signer_fails": _("The signer of certificates does not start: %(detail)s"),
     "not_signed": _("The signer refused to sign: %(detail)s. Its log says for whom."),
     "other_authority": _("The signer signs by another authority than this server's. Look at its folder."),
+    "rotating": _("The authority is being followed by a new one already: see manage.py ca status."),
     # Owned hosts.
     "outside_ranges": _("Its address lies in no enabled range, so it is not dialled."),
     "timed_out": _("It did not answer in time."),

@@ -172,7 +172,7 @@ class Prober:
             return False
         certificate = x509.load_der_x509_certificate(der)
         in_date = certificate.not_valid_before_utc <= datetime.now(UTC) <= certificate.not_valid_after_utc
-        return in_date and self.client.authority.issued(certificate)
+        return in_date and self.client.authority.believes(certificate)
 
 
 @dataclass(frozen=True)

@@ -38,6 +38,12 @@ def renew_certificates() -> None:
 
 
 @shared_task
+def rotate_authority() -> None:
+    """Go on following the authority by another one, if that was begun. (Every minute, by beat.)"""
+    services.go_on_rotating(RENEWING_SECONDS)
+
+
+@shared_task
 def say_farewell(host_id: int) -> None:
     """Have a host that was just retired forget this server."""
     host = Host.objects.filter(pk=host_id).first()

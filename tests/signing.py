@@ -12,6 +12,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from hosts.trust import Authority, asking, authority, files, keys
 from hosts.trust.signer.desk import Desk, Peer
 from hosts.trust.signer.issuer import Issuer, self_signed
+from hosts.trust.signer.succession import Succession
 
 over_the_socket = asking.exchange
 
@@ -19,7 +20,7 @@ over_the_socket = asking.exchange
 @cache
 def desk(home: Path) -> Desk:
     key = keys.new_key()
-    return Desk(Issuer(key, self_signed(key)), files.private_folder(home / "trust"))
+    return Desk(Succession(Issuer(key, self_signed(key))), files.private_folder(home / "trust"))
 
 
 def answer(signer: Path, request: bytes) -> bytes:

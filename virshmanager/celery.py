@@ -20,6 +20,7 @@ app.conf.beat_schedule = {
         "schedule": 60.0,
         "options": {"expires": 60},
     },
+    "authority": {"task": "hosts.tasks.rotate_authority", "schedule": 60.0, "options": {"expires": 60}},
     "farewells": {"task": "hosts.tasks.repeat_farewells", "schedule": 60.0, "options": {"expires": 60}},
     "twins": {"task": "hosts.tasks.note_twins", "schedule": 60.0, "options": {"expires": 60}},
     "audit": {"task": "access.tasks.seal_audit", "schedule": 1.0, "options": {"expires": 1}},

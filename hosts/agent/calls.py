@@ -3,7 +3,7 @@
 import json
 import threading
 import uuid
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from typing import Any, Final, Literal
 
@@ -114,6 +114,10 @@ class Agent:
     def put_certificate(self, pem: str) -> None:
         """Have the host show another certificate for its key from now on."""
         self._told(_post("/v1/pki/certificate", {"certificate": pem}, JOURNAL)._replace(method="PUT"))
+
+    def put_authorities(self, pems: Sequence[str]) -> None:
+        """Have the host believe this server by these authorities, and by no other."""
+        self._told(_post("/v1/pki/ca", {"ca": list(pems)}, JOURNAL)._replace(method="PUT"))
 
     def forget_owner(self) -> None:
         """Have the host belong to nobody; it ends all connections after its answer."""

@@ -142,7 +142,7 @@ class _Way:
         return f"{certificate.serial_number:x}, {certificate.not_valid_after_utc:%Y-%m-%d %H:%M} UTC"
 
     def _check(self, certificate: x509.Certificate) -> None:
-        if not self._client.authority.issued(certificate):
+        if not self._client.authority.believes(certificate):
             raise _Failed("owned_by_another")
         if HostCertificate.objects.denies(certificate):
             raise _Failed("certificate_denied")

@@ -68,12 +68,12 @@ class Line:
             self.breaker.succeeded() if answered else self.breaker.failed()
 
     def _current_session(self) -> requests.Session:
-        """The session over our certificate of today: a renewal starts a new one."""
+        """The session over our certificate and authorities of today: another one of them starts a new one."""
         client = trust.server_identity()
         with self._lock:
-            if self._session is None or self._shown != client.fingerprint:
+            if self._session is None or self._shown != client.terms:
                 if self._session is not None:
                     self._session.close()
                 self._session = new_session(self.host_id, client, MAX_CALLS)
-                self._shown = client.fingerprint
+                self._shown = client.terms
             return self._session

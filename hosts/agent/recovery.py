@@ -82,7 +82,7 @@ class Recovery:
         except ValueError:
             raise WrongIdentity from None
         certificate = x509.load_der_x509_certificate(der)
-        if shown != self._pinned or not self._client.authority.issued(certificate):
+        if shown != self._pinned or not self._client.authority.recovers(certificate):
             raise WrongIdentity
         if serial_of(certificate) in self._denied:
             raise WrongIdentity

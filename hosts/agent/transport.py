@@ -88,12 +88,12 @@ def new_session(host_id: uuid.UUID, client: ClientIdentity, connections: int) ->
 def shared_context(client: ClientIdentity) -> ssl.SSLContext:
     """One context for all hosts: they differ in the name that is verified, which belongs to a connection."""
     with _lock:
-        if client.fingerprint not in _contexts:
+        if client.terms not in _contexts:
             context = client.owned_context()
             context.sslsocket_class = DeadlineSocket
             _contexts.clear()
-            _contexts[client.fingerprint] = context
-        return _contexts[client.fingerprint]
+            _contexts[client.terms] = context
+        return _contexts[client.terms]
 
 
 class _HostAdapter(HTTPAdapter):

@@ -104,6 +104,9 @@ class Host(models.Model):
     public_key_sha256 = models.CharField(max_length=64, blank=True)
     certificate_serial = models.CharField(max_length=50, blank=True)
     certificate_expires_at = models.DateTimeField(null=True, blank=True)
+    # Which authority signed the certificate in use, and by which ones the host believes us (SHA-256 each).
+    signed_by = models.CharField(max_length=64, blank=True, editable=False)
+    believes = models.CharField(max_length=64, blank=True, editable=False)
     join_key = models.ForeignKey("JoinKey", models.SET_NULL, null=True, blank=True, related_name="hosts")
     approved_at = models.DateTimeField(null=True, blank=True, help_text="When a person approved it.")
     approved_by = models.CharField(max_length=150, blank=True, help_text="The name of the person who did.")

@@ -26,6 +26,7 @@ from .probing import ProbeOutcome, probe
 from .quarantine import note_stranger, record_release
 from .refreshing import RefreshOutcome, keep_listing, refresh
 from .renewing import renew, renew_due
+from .rotating import RotationReport, go_on_rotating, rotate, rotation_report
 from .statuses import publish_statuses
 from .turns import writing_turn
 from .twins import note_twins
@@ -49,6 +50,7 @@ __all__ = [
     "Place",
     "ProbeOutcome",
     "RefreshOutcome",
+    "RotationReport",
     "Target",
     "Verdict",
     "accept",
@@ -66,6 +68,7 @@ __all__ = [
     "followable_places",
     "followables",
     "forget",
+    "go_on_rotating",
     "is_followed",
     "keep_listing",
     "may_cancel",
@@ -85,6 +88,8 @@ __all__ = [
     "replayed",
     "retire",
     "revoke_join_key",
+    "rotate",
+    "rotation_report",
     "say_farewell",
     "settle",
     "settle_report",

@@ -4,6 +4,7 @@ from cryptography import x509
 from cryptography.hazmat.primitives.serialization import Encoding
 from django.utils import timezone
 
+from .. import trust
 from ..models import Host, HostCertificate, serial_of
 from ..trust import keys
 
@@ -26,7 +27,9 @@ def note_in_use(host: Host, certificate: x509.Certificate) -> None:
     """The host shows this certificate now. Pages show it with the next news of the host."""
     host.certificate_serial = serial_of(certificate)
     host.certificate_expires_at = certificate.not_valid_after_utc
-    host.save(update_fields=["certificate_serial", "certificate_expires_at"])
+    authority = trust.ca()
+    host.signed_by = authority.fingerprint if authority.issued(certificate) else ""
+    host.save(update_fields=["certificate_serial", "certificate_expires_at", "signed_by"])
 
 
 def deny_certificates(host: Host) -> None:

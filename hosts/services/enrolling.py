@@ -100,6 +100,7 @@ def take_certificate(host: Host, certificate: x509.Certificate) -> None:
     """Keep what was signed, before it is used; a person sees it with the rest, once the host is owned."""
     record_certificate(host, certificate)
     note_in_use(host, certificate)
+    record(host, believes="")
 
 
 def own(host: Host) -> str:

@@ -52,7 +52,7 @@ def renew_due(seconds: float) -> int:
     for host in _due(timezone.now()):
         if time.monotonic() > ends_at:
             break
-        if _take_turn(host):
+        if take_turn(host):
             done += renew(host)
     return done
 
@@ -60,13 +60,15 @@ def renew_due(seconds: float) -> int:
 def renew(host: Host) -> bool:
     """Give an owned host a new certificate for its key; say whether that went well.
 
-    Never raises for what the host or the signer does. One whose certificate has expired is reached by the
-    recovery.
+    Never raises for what the host or the signer does. One whose certificate has expired, or is
+    of an authority that has left, is reached by the recovery.
     """
     try:
         try:
             _renew_by(agent_of(host, insist=True), host)
-        except CertificateOutOfDate:
+        except (CertificateOutOfDate, WrongIdentity) as error:
+            if isinstance(error, WrongIdentity) and host.signed_by == trust.ca().fingerprint:
+                raise
             _renew_by(Recovery(host, trust.server_identity()), host)
             refresh(host)  # it could not be spoken to until now
     except AgentError as error:
@@ -99,7 +101,7 @@ def _due(now: datetime) -> Iterator[Host]:
             yield host
 
 
-def _take_turn(host: Host) -> bool:
+def take_turn(host: Host) -> bool:
     """One process tries a host at a time, and not again for a while."""
     now = timezone.now()
     free: HostQuerySet = Host.objects.filter(

@@ -13,7 +13,7 @@ from functools import cached_property
 from pathlib import Path
 
 from cryptography import x509
-from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives import serialization
 
 from . import files, keys
 from .asking import SigningError
@@ -37,22 +37,30 @@ class ClientIdentity:
 
     @cached_property
     def fingerprint(self) -> str:
-        return self.certificate.fingerprint(hashes.SHA256()).hex()
+        return keys.certificate_fingerprint(self.certificate)
+
+    @cached_property
+    def terms(self) -> str:
+        """Names what a context is made of: who is shown, and who is believed."""
+        return self.fingerprint + self.authority.bundle
 
     def needs_renewal(self, now: datetime) -> bool:
-        """True past half of its life; also before its life, when the clock was set back."""
+        """True past half of its life; also before its life, when the clock was set back.
+
+        And when its authority was followed by another one, while hosts believe both.
+        """
         start, end = self.certificate.not_valid_before_utc, self.certificate.not_valid_after_utc
-        return now < start or now > start + (end - start) / 2
+        return now < start or now > start + (end - start) / 2 or not self.authority.issued(self.certificate)
 
     def is_valid(self, now: datetime) -> bool:
         return self.certificate.not_valid_before_utc <= now <= self.certificate.not_valid_after_utc
 
     def owned_context(self) -> ssl.SSLContext:
-        """TLS towards owned hosts: our authority alone, our certificate, the host's name verified."""
+        """TLS towards owned hosts: our authorities alone, our certificate, the host's name verified."""
         context = tls_context()
         context.check_hostname = True
         context.verify_mode = ssl.CERT_REQUIRED
-        context.load_verify_locations(cadata=self.authority.pem)
+        context.load_verify_locations(cadata=self.authority.bundle)
         context.load_cert_chain(self.file)
         return context
 
@@ -116,7 +124,7 @@ def _read(path: Path, server_id: uuid.UUID, authority: Authority) -> ClientIdent
         certificate = x509.load_pem_x509_certificate(path.read_bytes())
     except (FileNotFoundError, ValueError):
         return None
-    if not authority.issued(certificate):
+    if not authority.believes(certificate):
         return None
     return ClientIdentity(server_id, certificate, authority, path)
 

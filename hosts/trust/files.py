@@ -33,6 +33,15 @@ def replace(path: Path, content: bytes) -> None:
     _draft(path, content).replace(path)
 
 
+def signature(path: Path) -> tuple[int, int, int] | None:
+    """Return what differs when a file was replaced; None when there is none."""
+    try:
+        found = path.stat()
+    except FileNotFoundError:
+        return None
+    return found.st_ino, found.st_mtime_ns, found.st_size
+
+
 def _draft(path: Path, content: bytes) -> Path:
     descriptor, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
     with os.fdopen(descriptor, "wb") as file:

@@ -48,6 +48,11 @@ def fingerprint(key: ec.EllipticCurvePublicKey) -> str:
     return hashlib.sha256(spki(key)).hexdigest()
 
 
+def certificate_fingerprint(certificate: x509.Certificate) -> str:
+    """Return the SHA-256 of a certificate, hex: how an authority is named."""
+    return certificate.fingerprint(hashes.SHA256()).hex()
+
+
 def certificate_key(der: bytes) -> ec.EllipticCurvePublicKey:
     """Return the public key of a certificate in DER.
 

@@ -20,7 +20,7 @@ RULES = {
 PATHS = [
     *("/", "/discovery/", "/discovery/ranges/1/", "/discovery/ranges/add/", "/discovery/ranges/1/edit/"),
     *("/discovery/ranges/1/at/127.0.79.7/", "/discovery/ranges/1/delete/", "/discovery/crawls/1/"),
-    *("/hosts/", "/hosts/?search=nobody", "/hosts/1/", "/hosts/1/retire/", "/hosts/add/"),
+    *("/hosts/", "/hosts/?search=nobody", "/hosts/1/", "/hosts/1/trust/", "/hosts/1/retire/", "/hosts/add/"),
     *("/domains/", "/domains/?state=running", "/domains/?stale=true", "/domains/1/", "/domains/1/verbs/"),
     *("/domains/1/verbs/destroy/", "/domains/1/edit/", "/domains/1/forget/", "/hosts/1/domains/define/"),
     *("/domains/bulk/?verb=destroy&ids=1&ids=2&ids=3", "/operations/", "/operations/?search=nobody"),

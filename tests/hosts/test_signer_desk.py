@@ -18,6 +18,7 @@ from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 from hosts.trust import keys
 from hosts.trust.signer.desk import Desk, Peer
 from hosts.trust.signer.issuer import Issuer, self_signed
+from hosts.trust.signer.succession import Succession
 from tests.signing import csr
 
 PEER = Peer(pid=4242, uid=1000, gid=1000)
@@ -28,7 +29,7 @@ GOOD = csr(keys.new_key()).decode()
 @pytest.fixture
 def desk(tmp_path: Path) -> Desk:
     key = keys.new_key()
-    return Desk(Issuer(key, self_signed(key)), tmp_path)
+    return Desk(Succession(Issuer(key, self_signed(key))), tmp_path)
 
 
 def asked(desk: Desk, **request: Any) -> dict[str, str]:
@@ -166,3 +167,26 @@ def test_it_works(desk: Desk) -> None:
         assert (
             timedelta(0) < now + timedelta(days=days) - certificate.not_valid_after_utc < timedelta(minutes=1)
         )
+
+
+@pytest.mark.parametrize("name", ["", "00" * 32, "x" * 1000])
+def test_no_authority_takes_over_but_the_one_that_follows(desk: Desk, name: str) -> None:
+    before = signed(desk, want="authority")
+    assert asked(desk, want="take_over", fingerprint=name) == {"refused": "no_such_authority"}
+    signed(desk, want="next")
+    assert asked(desk, want="take_over", fingerprint=name) == {"refused": "no_such_authority"}
+    assert signed(desk, want="authority") == before
+
+
+def test_the_authority_that_follows_signs_nothing_before_it_takes_over(desk: Desk) -> None:
+    before, following = signed(desk, want="authority"), signed(desk, want="next")
+    assert following == signed(desk, want="next") != before
+    assert following.subject != before.subject
+    signed(desk, want="host", csr=GOOD).verify_directly_issued_by(before)
+    name = keys.certificate_fingerprint(following)
+    assert signed(desk, want="take_over", fingerprint=name) == following
+    assert signed(desk, want="take_over", fingerprint=name) == following
+    assert signed(desk, want="authority") == following
+    signed(desk, want="host", csr=GOOD).verify_directly_issued_by(following)
+    old = keys.certificate_fingerprint(before)
+    assert asked(desk, want="take_over", fingerprint=old) == {"refused": "no_such_authority"}

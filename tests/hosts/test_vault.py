@@ -9,7 +9,7 @@ from cryptography.hazmat.primitives import serialization
 
 from hosts.trust import keys, sealing
 from hosts.trust.signer.issuer import Issuer
-from hosts.trust.signer.vault import VaultError, open_issuer
+from hosts.trust.signer.vault import KeptSuccession, VaultError, open_issuer
 
 MASTER = "correct-horse-battery-staple"
 GIVEN = {"VIRSHMANAGER_MASTER_KEY": MASTER}
@@ -158,3 +158,39 @@ def test_without_a_master_key_one_is_made_beside_it(tmp_path: Path) -> None:
 def _folder(path: Path) -> Path:
     path.mkdir(mode=0o700)
     return path
+
+
+def names(folder: Path) -> set[str]:
+    return {path.name for path in folder.iterdir()}
+
+
+def test_an_authority_that_follows_is_sealed_beside_the_present_one_and_takes_its_place(
+    tmp_path: Path,
+) -> None:
+    first = KeptSuccession(tmp_path, GIVEN)
+    before, following = first.present, first.prepare()
+    assert sealing.is_sealed((tmp_path / "next.key").read_bytes())
+    again = KeptSuccession(tmp_path, GIVEN)
+    assert again.following is not None
+    assert again.following.certificate == again.prepare().certificate == following.certificate
+    again.take_over(following.fingerprint)
+    assert names(tmp_path) == {"ca.key", "ca.pem"}
+    after = KeptSuccession(tmp_path, GIVEN)
+    assert (after.present.certificate, after.following) == (following.certificate, None)
+    assert after.present.certificate != before.certificate
+
+
+def test_a_take_over_that_was_cut_between_its_two_steps_is_completed(tmp_path: Path) -> None:
+    following = KeptSuccession(tmp_path, GIVEN).prepare()
+    (tmp_path / "next.key").replace(tmp_path / "ca.key")
+    after = KeptSuccession(tmp_path, GIVEN)
+    assert (after.present.certificate, after.following) == (following.certificate, None)
+    assert names(tmp_path) == {"ca.key", "ca.pem"}
+
+
+def test_a_following_authority_whose_key_was_made_and_no_more_is_completed(tmp_path: Path) -> None:
+    KeptSuccession(tmp_path, GIVEN).prepare()
+    (tmp_path / "next.pem").unlink()
+    following = KeptSuccession(tmp_path, GIVEN).following
+    assert following is not None
+    assert following.certificate.public_key() == following.key.public_key()

@@ -38,13 +38,13 @@ def run(options: argparse.Namespace) -> None:
     folder: Path = options.folder
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     sole_signer(folder)
-    issuer = vault.open_issuer(folder, os.environ)
+    succession = vault.KeptSuccession(folder, os.environ)
     os.environ.pop(vault.MASTER_KEY, None)
     if options.prepare:
         return
     client = pwd.getpwnam(options.client).pw_uid if options.client else os.geteuid()
     listener = counter.handed_over() or counter.listen(options.socket)
-    counter.serve(listener, Desk(issuer, folder), users={ROOT, client})
+    counter.serve(listener, Desk(succession, folder), users={ROOT, client})
 
 
 def main() -> int:

@@ -3,6 +3,8 @@
     {"want": "authority"}                                   the certificate of the authority itself
     {"want": "host", "csr": PEM}                            one for a host, of this profile alone
     {"want": "server", "csr": PEM, "server_id": UUID}       one for this server, and for no other id
+    {"want": "next"}                                        the certificate of the authority that follows
+    {"want": "take_over", "fingerprint": SHA256}            the same: it signs from now on
 
 It answers {"certificate": PEM} or {"refused": WORD}. Who asks chooses neither names nor usages nor dates.
 """
@@ -18,9 +20,15 @@ from cryptography import x509
 from cryptography.hazmat.primitives.serialization import Encoding
 
 from .. import files
-from .issuer import Issuer
+from .succession import Succession
 
-FIELDS: Final = {"authority": {"want"}, "host": {"want", "csr"}, "server": {"want", "csr", "server_id"}}
+FIELDS: Final = {
+    "authority": {"want"},
+    "host": {"want", "csr"},
+    "server": {"want", "csr", "server_id"},
+    "next": {"want"},
+    "take_over": {"want", "fingerprint"},
+}
 
 logger = logging.getLogger(__name__)
 
@@ -41,8 +49,8 @@ class Peer:
 class Desk:
     """Answers requests, and counts and logs each signature."""
 
-    def __init__(self, issuer: Issuer, folder: Path) -> None:
-        self._issuer = issuer
+    def __init__(self, succession: Succession, folder: Path) -> None:
+        self._succession = succession
         self._server_id = folder / "server_id"
         self.signed = 0
 
@@ -58,13 +66,16 @@ class Desk:
     def _handle(self, request: dict[str, str], peer: Peer) -> x509.Certificate:
         want = request["want"]
         if want == "authority":
-            return self._issuer.certificate
+            return self._succession.present.certificate
+        if want in {"next", "take_over"}:
+            return self._follow(request, peer)
         csr = request["csr"].encode()
+        issuer = self._succession.present
         try:
             signed = (
-                self._issuer.sign_host(csr)
+                issuer.sign_host(csr)
                 if want == "host"
-                else self._issuer.sign_server(csr, self._this_server(request["server_id"]))
+                else issuer.sign_server(csr, self._this_server(request["server_id"]))
             )
         except ValueError:
             raise Refused("bad_csr") from None
@@ -75,6 +86,18 @@ class Desk:
             *(signed.not_valid_after_utc.isoformat(), peer.pid, peer.uid),
         )
         return signed
+
+    def _follow(self, request: dict[str, str], peer: Peer) -> x509.Certificate:
+        if request["want"] == "next":
+            return self._succession.prepare().certificate
+        try:
+            issuer = self._succession.take_over(request["fingerprint"])
+        except LookupError:
+            raise Refused("no_such_authority") from None
+        logger.info(
+            "the authority %s signs; asked by process %d of user %d", issuer.fingerprint, peer.pid, peer.uid
+        )
+        return issuer.certificate
 
     def _this_server(self, text: str) -> uuid.UUID:
         """The id that asked first is this server's: who holds another one's is no server of these hosts."""

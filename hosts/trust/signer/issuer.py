@@ -31,6 +31,10 @@ class Issuer:
     key: ec.EllipticCurvePrivateKey
     certificate: x509.Certificate
 
+    @property
+    def fingerprint(self) -> str:
+        return keys.certificate_fingerprint(self.certificate)
+
     def sign_host(self, csr: bytes) -> x509.Certificate:
         """Sign the certificate of the host with the key of this request, in PEM. Raises ValueError."""
         public_key = keys.read_request(csr).key

@@ -15,6 +15,7 @@ from cryptography.hazmat.primitives.serialization import Encoding
 
 from .. import files, keys, sealing
 from .issuer import Issuer, self_signed
+from .succession import Succession
 
 MASTER_KEY: Final = "VIRSHMANAGER_MASTER_KEY"
 MASTER_KEY_FILE: Final = "VIRSHMANAGER_MASTER_KEY_FILE"
@@ -29,9 +30,29 @@ class VaultError(Exception):
     """The key cannot be had."""
 
 
-def open_issuer(folder: Path, environment: Mapping[str, str]) -> Issuer:
+class KeptSuccession(Succession):
+    """The authorities kept in a folder: `ca.key` and `ca.pem`, and `next.key` and `next.pem`."""
+
+    def __init__(self, folder: Path, environment: Mapping[str, str]) -> None:
+        """Open what is there, and make the present authority the first time. Raises VaultError."""
+        self._folder, self._environment = folder, dict(environment)
+        key, certificate = folder / "next.key", folder / "next.pem"
+        if certificate.exists() and not key.exists():
+            certificate.replace(folder / "ca.pem")  # a crash came between the two steps of `_install`
+        following = self._make() if key.exists() else None
+        super().__init__(open_issuer(folder, environment), following)
+
+    def _make(self) -> Issuer:
+        return open_issuer(self._folder, self._environment, "next")
+
+    def _install(self) -> None:
+        for suffix in ("key", "pem"):
+            (self._folder / f"next.{suffix}").replace(self._folder / f"ca.{suffix}")
+
+
+def open_issuer(folder: Path, environment: Mapping[str, str], name: str = "ca") -> Issuer:
     """Return the authority kept in `folder`, made and sealed the first time. Raises VaultError."""
-    sealed, certificate = folder / "ca.key", folder / "ca.pem"
+    sealed, certificate = folder / f"{name}.key", folder / f"{name}.pem"
     if certificate.exists() and not sealed.exists():
         raise VaultError(f"{certificate} is there, and its key {sealed} is gone: restore a backup. {HELP}")
     master = _master_key(folder, environment, needed=_is_sealed(sealed))
