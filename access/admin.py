@@ -4,6 +4,7 @@ The audit: to see.
 """
 
 from allauth.mfa.models import Authenticator
+from allauth.socialaccount.models import SocialAccount, SocialApp, SocialToken
 from django.contrib import admin
 from django.db.models import Model
 from django.http import HttpRequest
@@ -30,6 +31,20 @@ class ApiTokenAdmin(RevocableAdmin):
 class SetupLinkAdmin(RevocableAdmin):
     list_display = ["created_at", "expires_at"]
     fields = ["created_at", "expires_at"]
+
+
+# A provider is a setting of the server, not a row; and what it said of somebody is not to be edited.
+admin.site.unregister([SocialAccount, SocialApp, SocialToken])
+
+
+@admin.register(SocialAccount)
+class SocialAccountAdmin(RevocableAdmin):
+    """Whom the OpenID Connect provider lets in, and as which user."""
+
+    list_display = ["user", "uid", "date_joined", "last_login"]
+    list_select_related = ["user"]
+    search_fields = ["user__username", "uid"]
+    fields = ["user", "uid", "date_joined", "last_login"]
 
 
 # allauth's own page shows what is to stay secret, and lets it be changed.

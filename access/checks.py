@@ -12,6 +12,7 @@ OPEN_TO_STRANGERS = frozenset(
     {
         *("healthz", "readyz", "setup", "admin-login", "admin:login"),
         *("account_login", "account_logout", "mfa_authenticate", "mfa_login_webauthn"),
+        *("oidc-login", "oidc-callback"),
     }
 )
 

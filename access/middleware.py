@@ -18,7 +18,7 @@ from .permissions import Rights, rights_of
 OPEN_TO_EVERY_USER = frozenset(
     {
         *("account_logout", "account_change_password", "account_reauthenticate"),
-        *("mfa_index", "mfa_reauthenticate", "mfa_reauthenticate_webauthn"),
+        *("oidc-reauthenticate", "mfa_index", "mfa_reauthenticate", "mfa_reauthenticate_webauthn"),
         *("mfa_activate_totp", "mfa_deactivate_totp"),
         *("mfa_view_recovery_codes", "mfa_generate_recovery_codes"),
         *("mfa_list_webauthn", "mfa_add_webauthn", "mfa_edit_webauthn", "mfa_remove_webauthn"),

@@ -1,7 +1,12 @@
-"""The setup page, where the first administrator is made, the page of API tokens, and that of the audit."""
+"""The setup page, signing in at a provider, the page of API tokens, and that of the audit."""
 
 from allauth.account import views
 from allauth.account.internal.flows.login import record_authentication
+from allauth.socialaccount.helpers import render_authentication_error
+from allauth.socialaccount.models import SocialApp
+from allauth.socialaccount.providers.oauth2.client import OAuth2Error
+from allauth.socialaccount.providers.oauth2.views import OAuth2CallbackView, OAuth2LoginView, OAuth2View
+from django.conf import settings
 from django.contrib import messages
 from django.contrib.auth import login
 from django.contrib.auth.decorators import login_not_required
@@ -14,7 +19,7 @@ from django.views.decorators.cache import never_cache
 from django.views.decorators.debug import sensitive_post_parameters
 from django.views.decorators.http import require_http_methods, require_POST, require_safe
 
-from . import proof, services
+from . import proof, provider, services
 from .choices import Action, Result
 from .errors import SetupClosed
 from .exporting import streamed
@@ -57,6 +62,41 @@ def change_password(request: PageRequest) -> HttpResponse:
         raise Http404
     answer: HttpResponse = views.password_change(request)
     return answer
+
+
+@login_not_required
+@never_cache
+@require_POST
+def sign_in_at_provider(request: HttpRequest) -> HttpResponse:
+    """Send the browser to the OpenID Connect provider; 404 without one."""
+    return _at_provider(request, OAuth2LoginView)
+
+
+@login_not_required
+@never_cache
+@require_safe
+def back_from_provider(request: HttpRequest) -> HttpResponse:
+    return _at_provider(request, OAuth2CallbackView)
+
+
+def _at_provider(request: HttpRequest, step: type[OAuth2View]) -> HttpResponse:
+    exchange = provider.Adapter(request, provider.PROVIDER_ID)
+    try:
+        answer: HttpResponse = step.adapter_view(exchange)(request)
+    except SocialApp.DoesNotExist:
+        raise Http404 from None
+    except OAuth2Error as error:
+        answer = render_authentication_error(request, exchange.get_provider(), exception=error)
+    return answer
+
+
+@require_safe
+def reauthenticate_at_provider(request: PageRequest) -> HttpResponse:
+    """Where somebody without a password here proves that it is he."""
+    if settings.VIRSHMANAGER_OIDC is None:
+        raise Http404
+    context = {"provider": settings.VIRSHMANAGER_OIDC, "next": request.GET.get("next", "")}
+    return render(request, "account/reauthenticate_provider.html", context)
 
 
 @require_safe

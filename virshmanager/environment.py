@@ -3,8 +3,8 @@
 import importlib.util
 import ipaddress
 from pathlib import Path
-from typing import NamedTuple
-from urllib.parse import urlsplit
+from typing import Any, NamedTuple
+from urllib.parse import quote, urlsplit
 
 import environ
 from django.core.exceptions import ImproperlyConfigured
@@ -62,6 +62,91 @@ def proxies() -> list[str]:
         raise ImproperlyConfigured(
             f"VIRSHMANAGER_PROXY must be IP addresses or networks with commas between: {error}."
         ) from None
+
+
+def database(home: Path) -> dict[str, object]:
+    """SQLite in WAL mode by default; a write waits for its turn up to 20 s before it gives up."""
+    default = "sqlite:///" + quote(str(home / "db.sqlite3"))
+    text = str(env.str("DATABASE_URL", default=default))
+    if not is_address(text, {"sqlite", "postgres", "postgresql"}):
+        raise ImproperlyConfigured("DATABASE_URL must be a sqlite:/// or postgresql:// address.")
+    try:
+        config: dict[str, object] = env.db_url("DATABASE_URL", default=default)
+    except (ValueError, ImproperlyConfigured):
+        raise ImproperlyConfigured("DATABASE_URL is not a database URL.") from None
+    if urlsplit(text).scheme == "sqlite":
+        config["OPTIONS"] = {
+            "timeout": 20,
+            "transaction_mode": "IMMEDIATE",
+            "init_command": "PRAGMA journal_mode=WAL; PRAGMA synchronous=NORMAL;",
+        }
+    return config
+
+
+def secret(name: str, file_name: str) -> str:
+    """What one variable says, or what is in the file that the other names, without the space around it."""
+    text, path = str(env.str(name, default="")), str(env.str(file_name, default=""))
+    if text and path:
+        raise ImproperlyConfigured(f"{name} and {file_name} are both set: one is enough.")
+    try:
+        return Path(path).read_text(encoding="utf-8").strip() if path else text
+    except (OSError, UnicodeDecodeError):
+        raise ImproperlyConfigured(f"{file_name}={path} cannot be read.") from None
+
+
+class OpenIdProvider(NamedTuple):
+    """An OpenID Connect provider: its issuer, and as which client we are known to it."""
+
+    url: str
+    client_id: str
+    client_secret: str
+    name: str
+    groups_claim: str
+
+    @property
+    def origin(self) -> str:
+        parts = urlsplit(self.url)
+        return f"{parts.scheme}://{parts.netloc}"
+
+    def for_allauth(self) -> dict[str, Any]:
+        """The setting SOCIALACCOUNT_PROVIDERS."""
+        app = {
+            "provider_id": "oidc",
+            "name": self.name,
+            "client_id": self.client_id,
+            "secret": self.client_secret,
+            "settings": {"server_url": self.url},
+        }
+        return {"openid_connect": {"APPS": [app]}}
+
+
+def openid_provider() -> OpenIdProvider | None:
+    """The provider that lets people in, if there is one. Beyond this machine it is asked by TLS alone."""
+    url = str(env.str("VIRSHMANAGER_OIDC_URL", default="")).rstrip("/")
+    if not url:
+        return None
+    parts = urlsplit(url) if is_address(url, {"https", "http"}) else None
+    if (
+        parts is None
+        or not parts.hostname
+        or parts.query
+        or parts.fragment
+        or (parts.scheme == "http" and not _is_loopback(parts.hostname))
+    ):
+        raise ImproperlyConfigured(f"VIRSHMANAGER_OIDC_URL must be https:// and the issuer, not {url!r}.")
+    client_id = str(env.str("VIRSHMANAGER_OIDC_CLIENT_ID", default=""))
+    client_secret = secret("VIRSHMANAGER_OIDC_CLIENT_SECRET", "VIRSHMANAGER_OIDC_CLIENT_SECRET_FILE")
+    if not (client_id and client_secret):
+        raise ImproperlyConfigured(
+            "VIRSHMANAGER_OIDC_URL needs VIRSHMANAGER_OIDC_CLIENT_ID and VIRSHMANAGER_OIDC_CLIENT_SECRET too."
+        )
+    return OpenIdProvider(
+        url=url,
+        client_id=client_id,
+        client_secret=client_secret,
+        name=str(env.str("VIRSHMANAGER_OIDC_NAME", default="OpenID Connect")),
+        groups_claim=str(env.str("VIRSHMANAGER_OIDC_GROUPS_CLAIM", default="")),
+    )
 
 
 class Directory(NamedTuple):

@@ -1,7 +1,9 @@
 """What every answer carries to the browser: policies by which it runs our own files alone."""
 
 from collections.abc import Callable
+from typing import Any, cast
 
+from django.conf import settings
 from django.http import HttpRequest, HttpResponse
 
 # Content Security Policy Level 3: nothing but what is named here, nothing inline, no frame around us.
@@ -18,6 +20,9 @@ STRICT = {
 }
 # The browsable API and its documentation, which others wrote, have style elements. None has inline scripts.
 API_PAGES = STRICT | {"style-src": "'self' 'unsafe-inline'"}
+
+# From these pages people are sent on to the provider that lets them in: browsers ask that of the form, too.
+TO_PROVIDER = ("/account/login/", "/account/reauthenticate/")
 
 # No page of ours asks a browser for one of these (Permissions Policy, W3C).
 UNUSED = (
@@ -40,6 +45,13 @@ def header(policy: dict[str, str]) -> str:
     return "; ".join(f"{directive} {sources}" for directive, sources in policy.items())
 
 
+def policy_of(path: str) -> dict[str, str]:
+    provider = cast("Any", settings.VIRSHMANAGER_OIDC)
+    if provider and path.startswith(TO_PROVIDER):
+        return STRICT | {"form-action": f"'self' {provider.origin}"}
+    return API_PAGES if path.startswith("/api/") else STRICT
+
+
 class SecurityHeadersMiddleware:
     """The outermost: also redirects, static files, refusals and errors pass it."""
 
@@ -48,8 +60,7 @@ class SecurityHeadersMiddleware:
 
     def __call__(self, request: HttpRequest) -> HttpResponse:
         response = self.get_response(request)
-        policy = API_PAGES if request.path.startswith("/api/") else STRICT
-        response.headers.setdefault("Content-Security-Policy", header(policy))
+        response.headers.setdefault("Content-Security-Policy", header(policy_of(request.path)))
         for name, value in EVERYWHERE.items():
             response.headers.setdefault(name, value)
         return response

@@ -5,17 +5,18 @@ All state lies in VIRSHMANAGER_HOME. A mistake raises ImproperlyConfigured with 
 
 import ipaddress
 from pathlib import Path
-from urllib.parse import quote, urlsplit
+from urllib.parse import urlsplit
 
 from django.core.exceptions import ImproperlyConfigured
 from django.core.management.utils import get_random_secret_key
 
 from virshmanager.environment import (
+    database,
     env,
-    is_address,
     ldap_directory,
     listen_address,
     log_level,
+    openid_provider,
     proxies,
     proxy_url,
     redis_url,
@@ -72,6 +73,7 @@ INSTALLED_APPS = [
     "allauth",
     "allauth.account",
     "allauth.mfa",
+    "allauth.socialaccount",
     "rest_framework",
     "django_filters",
     "drf_spectacular",
@@ -124,26 +126,7 @@ TEMPLATES = [
 ]
 
 
-def database() -> dict[str, object]:
-    """SQLite in WAL mode by default; a write waits for its turn up to 20 s before it gives up."""
-    default = "sqlite:///" + quote(str(VIRSHMANAGER_HOME / "db.sqlite3"))
-    text = str(env.str("DATABASE_URL", default=default))
-    if not is_address(text, {"sqlite", "postgres", "postgresql"}):
-        raise ImproperlyConfigured("DATABASE_URL must be a sqlite:/// or postgresql:// address.")
-    try:
-        config: dict[str, object] = env.db_url("DATABASE_URL", default=default)
-    except (ValueError, ImproperlyConfigured):
-        raise ImproperlyConfigured("DATABASE_URL is not a database URL.") from None
-    if urlsplit(text).scheme == "sqlite":
-        config["OPTIONS"] = {
-            "timeout": 20,
-            "transaction_mode": "IMMEDIATE",
-            "init_command": "PRAGMA journal_mode=WAL; PRAGMA synchronous=NORMAL;",
-        }
-    return config
-
-
-DATABASES = {"default": database()}
+DATABASES = {"default": database(VIRSHMANAGER_HOME)}
 DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
 
 REDIS_URL = redis_url(VIRSHMANAGER_HOME)
@@ -206,6 +189,9 @@ ACCOUNT_EMAIL_VERIFICATION = "none"
 # What cannot be taken back asks for a proof that is not older than this (access/proof.py).
 ACCOUNT_REAUTHENTICATION_TIMEOUT = 600
 ACCOUNT_RATE_LIMITS = {"login_failed": None}
+VIRSHMANAGER_OIDC = openid_provider()
+SOCIALACCOUNT_PROVIDERS = VIRSHMANAGER_OIDC.for_allauth() if VIRSHMANAGER_OIDC else {}
+SOCIALACCOUNT_ADAPTER = "access.adapter.ProviderAdapter"
 MFA_ADAPTER = "access.adapter.SecondFactorAdapter"
 MFA_SUPPORTED_TYPES = ["totp", "webauthn", "recovery_codes"]
 MFA_FORMS = {

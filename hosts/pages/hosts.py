@@ -130,7 +130,7 @@ def deny(request: PageRequest, pk: int) -> HttpResponse:
 @require_http_methods(["GET", "HEAD", "POST"])
 @open_to_grants
 def retire(request: PageRequest, pk: int) -> HttpResponse:
-    return proof.detour(request, request.user) or _decide(
+    return _decide(
         request,
         pk,
         "retire",
@@ -143,6 +143,8 @@ def _decide(request: PageRequest, pk: int, verb: str, act: Callable[..., Any], d
     """Ask first, naming the host and what is lost; then act."""
     found = get_object_or_404(shown(request), pk=pk)
     demand(request.user, verb, found)
+    if verb in proof.PROVEN and (detour := proof.detour(request, request.user)):
+        return detour
     if request.method != "POST":
         context = SECTION | {"host": found, "verb": verb, "in_dialog": request.htmx}
         return render(request, f"hosts/{verb}.html", context)

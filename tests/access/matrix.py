@@ -43,6 +43,7 @@ ROUTES: Final[dict[str, Route]] = {
         Route("account", L, L),
     ),
     "mfa_index": Route("account", L),
+    "oidc-reauthenticate": Route("account", L),
     "mfa_list_webauthn": Route("account", L, L, L, L, L),
     "mfa_view_recovery_codes": Route("account", L),
     # Pages.

@@ -17,6 +17,7 @@ from access.models import ApiToken
 from access.services import create_token
 from domains.models import Domain
 from hosts.models import Host, Operation
+from tests.cast import proven
 from tests.domains.factories import domain, owned_host
 
 from .granting import granted
@@ -68,6 +69,7 @@ def elsewhere() -> Things:
 def browser_of(user: User) -> Client:
     client = Client(raise_request_exception=False)
     client.force_login(user, backend="allauth.account.auth_backends.AuthenticationBackend")
+    proven(client, user)
     return client
 
 

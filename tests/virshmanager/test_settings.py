@@ -8,8 +8,9 @@ from pathlib import Path
 
 import pytest
 from django.conf import settings
+from django.core.exceptions import ImproperlyConfigured
 
-from virshmanager.environment import ldap_directory
+from virshmanager.environment import ldap_directory, openid_provider
 
 
 def manage(home: Path, *command: str, **variables: str) -> "subprocess.CompletedProcess[str]":
@@ -37,6 +38,11 @@ def manage(home: Path, *command: str, **variables: str) -> "subprocess.Completed
         ("VIRSHMANAGER_PROXY", "*"),
         ("VIRSHMANAGER_PROXY", "192.0.2.1/24"),
         ("VIRSHMANAGER_PROXY", "192.0.2.1 192.0.2.2"),
+        ("VIRSHMANAGER_OIDC_URL", "http://provider.example"),
+        ("VIRSHMANAGER_OIDC_URL", "provider.example"),
+        ("VIRSHMANAGER_OIDC_URL", "https://"),
+        ("VIRSHMANAGER_OIDC_URL", "https://provider.example/?tenant=1"),
+        ("VIRSHMANAGER_OIDC_URL", "https://provider.example"),
         ("VIRSHMANAGER_LDAP_URL", "http://directory.example"),
         ("VIRSHMANAGER_LDAP_URL", "ldaps://"),
         ("VIRSHMANAGER_LDAP_URL", "ldaps://directory.example/dc=example"),
@@ -88,6 +94,38 @@ def test_beyond_this_machine_a_directory_is_asked_by_tls(
     directory = ldap_directory()
     assert directory is not None
     assert directory.start_tls is start_tls
+
+
+@pytest.mark.parametrize(
+    "variables",
+    [
+        {},
+        {"VIRSHMANAGER_OIDC_CLIENT_SECRET": "x", "VIRSHMANAGER_OIDC_CLIENT_SECRET_FILE": "/etc/hostname"},
+        {"VIRSHMANAGER_OIDC_CLIENT_SECRET_FILE": "/nowhere"},
+        {"VIRSHMANAGER_OIDC_CLIENT_SECRET_FILE": "/dev/null"},
+    ],
+)
+def test_a_secret_that_is_missing_or_there_twice_is_told(
+    monkeypatch: pytest.MonkeyPatch, variables: dict[str, str]
+) -> None:
+    told = {
+        "VIRSHMANAGER_OIDC_URL": "https://provider.example",
+        "VIRSHMANAGER_OIDC_CLIENT_ID": "manager",
+    }
+    for name, value in (told | variables).items():
+        monkeypatch.setenv(name, value)
+    with pytest.raises(ImproperlyConfigured, match="VIRSHMANAGER_OIDC_CLIENT_SECRET"):
+        openid_provider()
+
+
+def test_a_secret_may_lie_in_a_file(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    (tmp_path / "secret").write_text("client-secret\n")
+    monkeypatch.setenv("VIRSHMANAGER_OIDC_URL", "https://provider.example/realms/house/")
+    monkeypatch.setenv("VIRSHMANAGER_OIDC_CLIENT_ID", "manager")
+    monkeypatch.setenv("VIRSHMANAGER_OIDC_CLIENT_SECRET_FILE", str(tmp_path / "secret"))
+    provider = openid_provider()
+    assert provider
+    assert (provider.client_secret, provider.origin) == ("client-secret", "https://provider.example")
 
 
 def test_a_fresh_folder_is_private_and_keeps_its_secret(tmp_path: Path) -> None:
