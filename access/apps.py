@@ -6,4 +6,4 @@ class AccessConfig(AppConfig):
 
     def ready(self) -> None:
         from . import checks, schema  # noqa: F401 -- they register themselves
-        from .audit import listening  # noqa: F401 -- as these
+        from .audit import listening, rights  # noqa: F401 -- as these

@@ -1,4 +1,4 @@
-"""What others tell by signals: logins, passwords, factors, users, tokens, and what is done in the admin."""
+"""What others tell by signals: logins, passwords, factors, tokens, and what is done in the admin."""
 
 import json
 from typing import Any
@@ -71,17 +71,6 @@ def removed_factor(*, instance: Authenticator, **_: Any) -> None:
 def _owner_of(factor: Authenticator) -> User:
     user: User = factor.user
     return user
-
-
-@receiver(post_save, sender=User, dispatch_uid="audit.user")
-def made_user(*, instance: User, created: bool, raw: bool = False, **_: Any) -> None:
-    if created and not raw:
-        record(Action.USER_CREATE, instance, detail={"administrator": instance.is_superuser})
-
-
-@receiver(post_delete, sender=User, dispatch_uid="audit.user_gone")
-def deleted_user(*, instance: User, **_: Any) -> None:
-    record(Action.USER_DELETE, instance)
 
 
 @receiver(post_save, sender=ApiToken, dispatch_uid="audit.token")

@@ -148,7 +148,7 @@ def test_what_is_done_in_the_admin_is_recorded(browser: Client, sam: User, recor
     group = Group.objects.create(name="operators")
     recorded()
     browser.post(f"/admin/auth/group/{group.pk}/change/", {"name": "viewers"})
-    assert recorded() == [("admin.change", "viewers", "ok")]
+    assert recorded() == [("group.change", "viewers", "ok"), ("admin.change", "viewers", "ok")]
     assert last().detail == {"fields": ["Name"]}
     chosen = {"action": "delete_selected", "_selected_action": [sam.pk], "post": "yes"}
     browser.post("/admin/auth/user/", chosen)
