@@ -153,9 +153,9 @@ SENTENCES: Final[dict[str, str | Promise]] = {
     "bad_answer": _("It answered something that no daemon of ours should: %(detail)s"),
     "bad_events": _("Its events are not followed, it is probed instead, since it told: %(detail)s"),
     "duplicate_libvirt_uuid": _(
-        "Its libvirt calls itself %(uuid)s, and so does that of: %(others)s. Nothing can be migrated between "
-        "them. Give one of them another host_uuid, as uuidgen prints it, in /etc/libvirt/libvirtd.conf (or "
-        "virtqemud.conf, where that runs), and restart it."
+        "Its libvirt calls itself %(uuid)s, and so does that of another host, which its page Trust names. "
+        "Nothing can be migrated between the two. Give one of them another host_uuid, as uuidgen prints it, "
+        "in /etc/libvirt/libvirtd.conf (or virtqemud.conf, where that runs), and restart it."
     ),
     "libvirt_down": _("Its libvirt does not answer: %(detail)s"),
     "host_problem": _("It answered: %(detail)s"),

@@ -159,6 +159,11 @@ class Host(models.Model):
     def places(self) -> Iterator[Place]:
         yield (Target.HOST, self.pk)
 
+    def twins(self, user: User) -> "HostQuerySet":
+        """The other owned hosts whose libvirt has the same UUID, as far as this user sees them."""
+        seen = Host.objects.visible_to(user).owned().exclude(pk=self.pk)
+        return seen.filter(libvirt_uuid=self.libvirt_uuid) if self.libvirt_uuid else seen.none()
+
     @property
     def latest_certificates(self) -> "QuerySet[HostCertificate]":
         """Those that were signed last for this identity, also before its row was forgotten."""

@@ -35,5 +35,10 @@ def try_connection(request: PageRequest, pk: int) -> HttpResponse:
 
 
 def _page(request: PageRequest, host: Host, report: services.ConnectionReport | None) -> HttpResponse:
-    context = {"host": host, "report": report, "may_test": may(request.user, "test_connection", host)}
+    context = {
+        "host": host,
+        "report": report,
+        "twins": host.twins(request.user),
+        "may_test": may(request.user, "test_connection", host),
+    }
     return render(request, "hosts/trust.html", SECTION | context)

@@ -7,10 +7,11 @@ from django.db import transaction
 from access import audit
 from access.choices import Action
 
+from .. import trust
 from ..agent import agent_of, hang_up
 from ..choices import Trust
 from ..errors import AgentError, sentence
-from ..identify import API_VERSION, Identity
+from ..identify import API_VERSION, Identity, identify
 from ..models import Host
 from . import enrolling
 from .quarantine import is_quarantined, quarantine
@@ -100,16 +101,31 @@ def _settle(host: Host, ip: str, port: int) -> bool:
     """Choose the address of an owned host that showed elsewhere; False when two machines answer to it.
 
     Silence at the address known so far is a move. An answer there with the same boot id is one host with two
-    addresses, and it keeps the one it has; with another boot id it is a copy.
+    addresses, and it keeps the one it has; with another boot id, or another certificate, it is a copy.
     """
     here, there = _boot_id(host, ip, port), _boot_id(host, host.address, host.port)
     if there is None:
         record_proof(host, ip, port)
-    elif here is None or here == there:
+    elif here is None or (here == there and not _are_two(host, ip, port)):
         note_address(host, ip, port)
     else:
         return False
     return True
+
+
+def _are_two(host: Host, ip: str, port: int) -> bool:
+    """Tell a machine that was copied while it ran, and so has the boot of the other, by its certificate.
+
+    Only one of the two had the last renewal. One that comes in between these looks makes no copy.
+    """
+    known = (host.address, host.port)
+    before, elsewhere, after = (_certificate(*place) for place in (known, (ip, port), known))
+    return before is not None and elsewhere is not None and before == after != elsewhere
+
+
+def _certificate(ip: str, port: int) -> bytes | None:
+    found = identify(ip, port, client=trust.server_identity())
+    return found.certificate_der if isinstance(found, Identity) else None
 
 
 def _boot_id(host: Host, ip: str, port: int) -> str | None:

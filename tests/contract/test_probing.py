@@ -85,6 +85,20 @@ def test_a_full_clone_is_a_duplicate_and_neither_is_used(
     assert services.probe(host).answered
 
 
+def test_a_machine_that_was_copied_while_it_ran_is_told_apart_by_the_next_renewal(
+    run: Run, machine: Machine, tmp_path: Path
+) -> None:
+    """Both have the boot of the original."""
+    with machine.run() as first:
+        meet(first)
+    clone = machine.copy(tmp_path / "clone")
+    first, second = run(machine, first.ip, first.port), run(clone, "127.0.0.2")
+    assert meet(second).outcome == "owned"
+    assert services.renew(Host.objects.get())
+    assert meet(first).outcome == "owned"
+    assert meet(second).outcome == "duplicate_identity"
+
+
 def test_a_copy_that_was_reset_is_adopted_and_the_original_is_used_again(
     run: Run, machine: Machine, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -3,8 +3,12 @@
 from uuid import UUID, uuid4
 
 import pytest
+from django.contrib.auth.models import User
+from django.test import Client
 from django.utils import timezone
 
+from access.choices import Role, Target
+from access.models import Grant
 from hosts import services
 from hosts.choices import Trust
 from hosts.models import Host
@@ -31,23 +35,25 @@ def test_who_is_alone_or_not_ours_has_no_twin() -> None:
     assert set(problems().values()) == {""}
 
 
-def test_each_names_the_others_and_what_to_do() -> None:
-    a_host(hostname="a", libvirt_uuid=SHARED, address="192.0.2.1")
-    a_host(hostname="b", libvirt_uuid=SHARED, address="192.0.2.2")
+def test_each_says_what_to_do_and_its_page_names_the_other(browser: Client) -> None:
+    first = a_host(hostname="a", libvirt_uuid=SHARED, address="192.0.2.1")
+    a_host(hostname="b <b>", libvirt_uuid=SHARED, address="192.0.2.2")
     assert services.note_twins() == 2
-    reasons = dict(Host.objects.values_list("hostname", "reason"))
-    assert "b (192.0.2.2)" in reasons["a"]
-    assert "a (192.0.2.1)" in reasons["b"]
-    for reason in reasons.values():
+    for reason in Host.objects.values_list("reason", flat=True):
         assert str(SHARED) in reason
         assert "host_uuid" in reason
+    page = browser.get(f"/hosts/{first.pk}/trust/").content.decode()
+    assert "b &lt;b&gt;" in page
+    assert "192.0.2.2" in page
 
 
-def test_of_very_many_some_are_named() -> None:
-    for number in range(6):
-        a_host(hostname=f"h{number}", libvirt_uuid=SHARED)
-    services.note_twins()
-    assert "h1 (127.0.0.1), h2 (127.0.0.1), h3 (127.0.0.1) (+2)" in Host.objects.get(hostname="h0").reason
+def test_who_sees_one_of_them_is_not_told_of_the_other(django_user_model: type[User]) -> None:
+    vera = django_user_model.objects.create_user("vera")
+    first, second = (a_host(hostname=name, libvirt_uuid=SHARED) for name in "ab")
+    Grant.objects.create(user=vera, target=Target.HOST, object_id=first.pk, role=Role.VIEWER)
+    assert not first.twins(vera)
+    Grant.objects.create(user=vera, target=Target.HOST, object_id=second.pk, role=Role.VIEWER)
+    assert list(first.twins(django_user_model.objects.get(pk=vera.pk))) == [second]
 
 
 def test_a_worse_problem_stays() -> None:
