@@ -250,7 +250,7 @@ SPECTACULAR_SETTINGS = {
 KNOX_TOKEN_MODEL = "access.ApiToken"  # noqa: S105 -- the name of a model
 # Knox would make a table of its own, which nothing uses.
 MIGRATION_MODULES = {"knox": None}
-REST_KNOX = {"TOKEN_TTL": None, "AUTH_HEADER_PREFIX": "Token"}
+REST_KNOX = {"TOKEN_TTL": None, "AUTH_HEADER_PREFIX": "Token"}  # nosec B105 -- a word of HTTP
 
 LANGUAGE_CODE = "en"
 TIME_ZONE = "UTC"

@@ -39,7 +39,7 @@ def own_networks() -> list[OwnNetwork]:
 
 def _links() -> list[dict[str, Any]]:
     try:
-        listed = subprocess.run(
+        listed = subprocess.run(  # nosec B603 -- a constant
             ["ip", "-json", "-4", "address", "show"],  # noqa: S607
             capture_output=True,
             timeout=IP_SECONDS,
