@@ -10,7 +10,7 @@ from rest_framework.permissions import AllowAny
 # Logging out without being logged in leads to the login page.
 OPEN_TO_STRANGERS = frozenset(
     {
-        *("healthz", "readyz", "setup", "admin-login", "admin:login"),
+        *("healthz", "readyz", "setup", "recover", "admin-login", "admin:login"),
         *("account_login", "account_logout", "mfa_authenticate", "mfa_login_webauthn"),
         *("oidc-login", "oidc-callback"),
     }

@@ -64,6 +64,7 @@ class Action(TextChoices):
     FACTOR_REMOVE = "factor.remove", _("removed a second factor")
     ACCESS_REFUSE = "access.refuse", _("asked for what is not permitted")
     SETUP_LINK_CREATE = "setup_link.create", _("made a setup link")
+    RECOVERY_LINK_CREATE = "recovery_link.create", _("made a link for who is locked out")
     USER_CREATE = "user.create", _("made a user")
     USER_CHANGE = "user.change", _("changed a user")
     USER_DELETE = "user.delete", _("deleted a user")

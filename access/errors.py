@@ -2,7 +2,7 @@
 
 AccessError
 ├── SetupClosed     the setup link is wrong, spent or expired, or there is a user already
-└── NoSuchUser      no active administrator has this name
+└── NoSuchUser      no active user has this name
 """
 
 

@@ -1,4 +1,6 @@
-"""The setup page, signing in at a provider, the page of API tokens, and that of the audit."""
+"""The pages of setup and recovery, signing in at a provider, API tokens, and the audit."""
+
+from typing import Any
 
 from allauth.account import views
 from allauth.account.internal.flows.login import record_authentication
@@ -10,10 +12,14 @@ from django.conf import settings
 from django.contrib import messages
 from django.contrib.auth import login
 from django.contrib.auth.decorators import login_not_required
+from django.contrib.auth.forms import SetPasswordForm
+from django.contrib.auth.models import User
+from django.contrib.auth.views import PasswordResetConfirmView
+from django.db import transaction
 from django.db.models import QuerySet
 from django.http import Http404, HttpRequest, HttpResponse, HttpResponseBadRequest, HttpResponseBase
 from django.shortcuts import get_object_or_404, redirect, render
-from django.urls import reverse
+from django.urls import reverse, reverse_lazy
 from django.utils.translation import gettext as _
 from django.views.decorators.cache import never_cache
 from django.views.decorators.debug import sensitive_post_parameters
@@ -54,6 +60,35 @@ def setup(request: HttpRequest, secret: str) -> HttpResponse:
     login(request, user, backend="allauth.account.auth_backends.AuthenticationBackend")
     record_authentication(request, user, method="password")
     return redirect("overview")
+
+
+class Recover(PasswordResetConfirmView):
+    """Where `manage.py recover` leads: whoever has the link chooses a password, and is signed in.
+
+    A wrong, spent or old link is 404. The secret in it goes at once into the session, and out of the address.
+    """
+
+    template_name = "account/recover.html"
+    token_generator = services.recovery_tokens
+    success_url = reverse_lazy("overview")
+    post_reset_login = True
+    post_reset_login_backend = "allauth.account.auth_backends.AuthenticationBackend"
+
+    def get_user(self, uidb64: str) -> User | None:
+        user = super().get_user(uidb64)
+        return user if isinstance(user, User) and user.is_active else None
+
+    def get_context_data(self, **more: Any) -> dict[str, Any]:
+        if not self.validlink:
+            raise Http404
+        return super().get_context_data(**more)
+
+    def form_valid(self, form: "SetPasswordForm[User]") -> HttpResponse:
+        with transaction.atomic():
+            services.recover(form.user)
+            answer = super().form_valid(form)
+        record_authentication(self.request, form.user, method="password")
+        return answer
 
 
 def change_password(request: PageRequest) -> HttpResponse:

@@ -4,11 +4,15 @@ import hashlib
 import secrets
 from datetime import timedelta
 
+from allauth.mfa.models import Authenticator
 from django.conf import settings
 from django.contrib.auth.models import User
+from django.contrib.auth.tokens import PasswordResetTokenGenerator
 from django.db import transaction
 from django.urls import reverse
 from django.utils import timezone
+from django.utils.encoding import force_bytes
+from django.utils.http import urlsafe_base64_encode
 
 from . import audit
 from .choices import Action, Scope
@@ -57,6 +61,40 @@ def create_first_administrator(*, secret: str, username: str, password: str) -> 
         return User.objects.create_superuser(username, password=password)
 
 
+class RecoveryTokens(PasswordResetTokenGenerator):
+    """A token ends with the password and the last sign-in that it was made of, and after 10 minutes."""
+
+    key_salt = "access.services.RecoveryTokens"
+
+
+recovery_tokens = RecoveryTokens()
+
+
+def create_recovery_link(username: str) -> str:
+    """Return the address where a user chooses a password, once and within 10 minutes, and is signed in.
+
+    Raises NoSuchUser when no active user has this name.
+    """
+    with transaction.atomic():
+        user = _active_user(username)
+        audit.record(Action.RECOVERY_LINK_CREATE, user)
+    who = urlsafe_base64_encode(force_bytes(user.pk))
+    return str(settings.PUBLIC_URL) + reverse("recover", args=[who, recovery_tokens.make_token(user)])
+
+
+def recover(user: User) -> None:
+    """Record that a user came by that link, and take what he cannot show any more: his second factors."""
+    Authenticator.objects.filter(user=user).delete()
+    audit.record(Action.PASSWORD_CHANGE, user, actor=user)
+
+
+def _active_user(username: str) -> User:
+    user = User.objects.filter(username=username, is_active=True).first()
+    if user is None:
+        raise NoSuchUser(username)
+    return user
+
+
 def ensure_automation_user(password: str) -> bool:
     """Create the administrator `admin` with this password, unless it exists; tell whether it was created."""
     with transaction.atomic():
@@ -80,7 +118,4 @@ def create_token(
 
 def create_token_for(username: str, *, name: str, scope: str, expires_in: timedelta = TOKEN_LIFE) -> str:
     """Return the text of a new token. Raises NoSuchUser when no active user has this name."""
-    user = User.objects.filter(username=username, is_active=True).first()
-    if user is None:
-        raise NoSuchUser(username)
-    return create_token(user=user, name=name, scope=scope, expires_in=expires_in)[1]
+    return create_token(user=_active_user(username), name=name, scope=scope, expires_in=expires_in)[1]

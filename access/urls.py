@@ -36,5 +36,6 @@ urlpatterns = [
     path("tokens/", pages.tokens, name="tokens"),
     path("tokens/create/", pages.create_token, name="create-token"),
     path("tokens/<int:pk>/delete/", pages.delete_token, name="delete-token"),
+    path("recover/<str:uidb64>/<str:token>/", pages.Recover.as_view(), name="recover"),
     path("setup/<str:secret>/", pages.setup, name="setup"),
 ]
