@@ -6,7 +6,6 @@ Exits with 0 after a clean stop, 1 when a part failed, 2 when a setting or the m
 import argparse
 import asyncio
 import contextlib
-import fcntl
 import http.client
 import ipaddress
 import logging
@@ -15,7 +14,7 @@ import shutil
 import signal
 import socket
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -30,6 +29,7 @@ from redis.exceptions import RedisError
 from hosts.trust.unreadable import keep_unreadable
 from virshmanager import signing
 from virshmanager.demo import claimed_port, play
+from virshmanager.state import InUse, sole_user
 from virshmanager.supervisor import (
     ChildError,
     Command,
@@ -132,19 +132,6 @@ def require_redis_of_theirs() -> None:
             client.ping()
     except (RedisError, ValueError) as error:
         raise StartError(f"The Redis of REDIS_URL does not answer: {error}.") from None
-
-
-@contextlib.contextmanager
-def sole_user(home: Path) -> Iterator[None]:
-    """Hold the state folder. The lock ends with the process, however that ends."""
-    with (home / "serve.lock").open("a") as lock:
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            raise StartError(
-                f"Another VirshManager runs in {home}: set VIRSHMANAGER_HOME to another."
-            ) from None
-        yield
 
 
 async def answering(host: str, port: int) -> None:
@@ -256,6 +243,11 @@ def main() -> int:
                 signing.require_key(home, children_environment(home))
             with claimed_port() if options.demo else contextlib.nullcontext() as demo_port:
                 asyncio.run(serve(home, demo_port=demo_port))
+    except InUse:
+        sys.stderr.write(
+            f"virshmanager: Another VirshManager runs in {home}: set VIRSHMANAGER_HOME to another.\n"
+        )
+        return 2
     except (ImproperlyConfigured, StartError) as mistake:
         sys.stderr.write(f"virshmanager: {mistake}\n")
         return 2

@@ -1,7 +1,9 @@
 """The state folder: private to its user, and the secrets in it made once."""
 
+import contextlib
+import fcntl
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from django.core.exceptions import ImproperlyConfigured
@@ -37,3 +39,18 @@ def private_text(path: Path, make: Callable[[], str]) -> str:
         finally:
             draft.unlink()
     return path.read_text().strip()
+
+
+class InUse(Exception):
+    """Another process holds the state folder."""
+
+
+@contextlib.contextmanager
+def sole_user(home: Path) -> Iterator[None]:
+    """Hold the state folder. The lock ends with the process, however that ends. Raises InUse."""
+    with (home / "serve.lock").open("a") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise InUse from None
+        yield

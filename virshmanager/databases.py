@@ -1,0 +1,110 @@
+"""The database as a whole, as one file: by SQLite's own backup, or by pg_dump and pg_restore."""
+
+import os
+import shutil
+import sqlite3
+import subprocess
+from contextlib import closing
+from pathlib import Path
+from typing import Final
+
+from django.db import DatabaseError, connection
+
+# What libpq takes from the environment (libpq, 34.15): a password is in no list of processes.
+LIBPQ: Final = {
+    "dbname": "PGDATABASE",
+    "host": "PGHOST",
+    "password": "PGPASSWORD",
+    "passfile": "PGPASSFILE",
+    "port": "PGPORT",
+    "service": "PGSERVICE",
+    "sslcert": "PGSSLCERT",
+    "sslkey": "PGSSLKEY",
+    "sslmode": "PGSSLMODE",
+    "sslrootcert": "PGSSLROOTCERT",
+    "user": "PGUSER",
+}
+PLAIN: Final = ("--no-owner", "--no-privileges")
+
+
+class DumpError(Exception):
+    """The database cannot be copied. One line of text."""
+
+
+def is_empty() -> bool:
+    """Whether there is no table. One that cannot be read is not empty."""
+    try:
+        return not connection.introspection.table_names()
+    except DatabaseError:
+        return False
+
+
+def dump(path: Path) -> None:
+    """Write all of the database to `path`, as of one moment. It may be in use. Raises DumpError."""
+    if connection.vendor == "postgresql":
+        _run("pg_dump", "--format=custom", *PLAIN, f"--file={path}")
+        return
+    with (
+        closing(sqlite3.connect(f"{file().as_uri()}?mode=ro", uri=True)) as source,
+        closing(sqlite3.connect(path)) as target,
+    ):
+        source.backup(target)
+
+
+def check(path: Path) -> None:
+    """Look whether a dump is whole. Raises DumpError."""
+    if connection.vendor == "postgresql":
+        _run("pg_restore", "--list", str(path))
+        return
+    try:
+        with closing(sqlite3.connect(path)) as copy:
+            found = str(copy.execute("PRAGMA integrity_check").fetchone()[0])
+    except sqlite3.DatabaseError as error:
+        found = str(error)
+    if found != "ok":
+        raise DumpError(f"The database in the backup is damaged: {found}.")
+
+
+def load(path: Path) -> None:
+    """Put what `dump` wrote in the place of all there is: whole, or not at all. Raises DumpError."""
+    connection.close()
+    if connection.vendor == "postgresql":
+        whole = ("--single-transaction", "--exit-on-error", "--clean", "--if-exists")
+        _run("pg_restore", *whole, *PLAIN, f"--dbname={connection.settings_dict['NAME']}", str(path))
+        return
+    # It may lie on another disk.
+    beside = file().with_name(f".{file().name}.restored")
+    shutil.move(path, beside)
+    beside.replace(file())
+
+
+def file() -> Path:
+    """Where SQLite has it."""
+    return Path(str(connection.settings_dict["NAME"])).absolute()
+
+
+def files() -> list[Path]:
+    """The files that would speak against another database in their place: SQLite's, with its log."""
+    if connection.vendor == "postgresql":
+        return []
+    paths = [file().with_name(file().name + suffix) for suffix in ("-wal", "-shm", "")]
+    return [path for path in paths if path.exists()]
+
+
+def _run(program: str, *arguments: str) -> None:
+    if shutil.which(program) is None:
+        raise DumpError(f"{program} is not installed: it is in Debian's postgresql-client.")
+    parameters = connection.get_connection_params()
+    said = {LIBPQ[name]: str(value) for name, value in parameters.items() if name in LIBPQ and value}
+    ended = subprocess.run(  # noqa: S603 -- PostgreSQL's own
+        [program, *arguments],
+        env=os.environ | said,
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
+        text=True,
+        check=False,
+    )
+    if ended.returncode:
+        reason = (ended.stderr.splitlines() or [f"{program} ended with {ended.returncode}"])[0]
+        raise DumpError(f"PostgreSQL refused: {reason}")
