@@ -158,7 +158,7 @@ def test_in_a_name(api: APIClient, browser: Client, log: Callable[[], list[str]]
         api.post("/api/join-keys/", {"label": text}, format="json"),
         api.post("/api/ranges/", {"cidr": "192.0.2.0/24", "label": text}, format="json"),
         api.patch(f"/api/domains/{guest.pk}/", {"title": text, "tags": [text]}, format="json"),
-        browser.post("/account/tokens/create/", {"name": text, "expires_in": "0"}),
+        browser.post("/account/tokens/create/", {"name": text, "expires_in": "30", "scope": "read"}),
         browser.post("/join-keys/create/", {"label": text, "expires_in": "3600", "approve": "auto"}),
         browser.post("/discovery/ranges/add/", {"cidr": "198.51.100.0/24", "label": text}, follow=True),
         browser.post(f"/domains/{guest.pk}/edit/", {"title": text, "tags": text}, follow=True),
