@@ -146,7 +146,7 @@ def no_database(api: APIClient, monkeypatch: pytest.MonkeyPatch) -> None:
     def broken(*_: object, **__: object) -> None:
         raise OperationalError("gone")
 
-    monkeypatch.setattr(Host.objects, "with_status", broken)
+    monkeypatch.setattr(Host.objects, "visible_to", broken)
 
 
 @pytest.mark.parametrize("text", TEXTS, ids=repr)
