@@ -49,8 +49,10 @@ Method = Callable[..., Response]
 
 def verb(method: Method) -> Method:
     """A route of the verb that the method is named after, which needs nothing more to be said."""
-    described: Method = extend_schema(request=None, **CHANGES)(method)
-    return action(detail=True, methods=["post"])(described)
+    routed = action(detail=True, methods=["post"])(method)
+    # `action` forgets what was said before it.
+    described: Method = extend_schema(request=None, **CHANGES)(routed)
+    return described
 
 
 class VerbsMixin(viewsets.GenericViewSet[Domain]):

@@ -18,6 +18,7 @@ from .choices import (
     Approval,
     Hop,
     HopOutcome,
+    JoinedBy,
     Status,
     TargetType,
 )
@@ -146,7 +147,8 @@ class ProofSerializer(serializers.ModelSerializer[HostAddress]):
 class HostTrustSerializer(serializers.ModelSerializer[Host]):
     """Why a host is believed. `joined_by` says how it was adopted, `approved_by` which person let it in."""
 
-    join_key = serializers.SlugRelatedField[Any](read_only=True, slug_field="label")
+    join_key = serializers.SlugRelatedField[Any](read_only=True, slug_field="label", allow_null=True)
+    joined_by = serializers.ChoiceField(JoinedBy.choices, read_only=True, allow_blank=True)
     certificates = HostCertificateSerializer(source="latest_certificates", many=True, read_only=True)
     proofs = ProofSerializer(source="addresses", many=True, read_only=True)
 

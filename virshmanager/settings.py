@@ -240,6 +240,7 @@ SPECTACULAR_SETTINGS = {
     "SWAGGER_UI_DIST": "SIDECAR",
     "SWAGGER_UI_FAVICON_HREF": "SIDECAR",
     "SERVE_PERMISSIONS": ["access.permissions.HasGrants"],
+    "POSTPROCESSING_HOOKS": ["virshmanager.schema.describe"],
     "ENUM_NAME_OVERRIDES": {
         "CrawlState": "discovery.choices.CrawlState",
         "DomainState": "domains.choices.DomainState",

@@ -139,6 +139,8 @@ class Exchange:
                 else:
                     return self._complete()
         except h11.RemoteProtocolError as error:
+            if error.error_status_hint == http.HTTPStatus.NOT_IMPLEMENTED:  # any other Transfer-Encoding
+                raise _without_length() from None
             raise Problem("bad_request", error.error_status_hint, f"{error}.") from None
 
     def _take_body(self, data: bytes | bytearray) -> None:
@@ -197,11 +199,15 @@ def _refuse_head(head: h11.Request, most: int) -> None:
         raise Problem("bad_request", 431, f"The headers have more than {MAX_HEADER_BYTES} bytes.")
     for name, value in head.headers:
         if name == b"transfer-encoding":
-            raise Problem("bad_request", 411, "Send the body with its length, not in chunks.")
+            raise _without_length()
         if name == b"expect":
             raise Problem("bad_request", 417, "Send the body at once.")
         if name == b"content-length" and int(value) > most:
             raise _too_large(most)
+
+
+def _without_length() -> Problem:
+    return Problem("bad_request", 411, "Send the body with its length, not in chunks.")
 
 
 def _too_large(most: int) -> Problem:
