@@ -5,6 +5,7 @@ The audit: to see.
 
 from allauth.mfa.models import Authenticator
 from allauth.socialaccount.models import SocialAccount, SocialApp, SocialToken
+from allauth.usersessions.models import UserSession
 from django.contrib import admin
 from django.db.models import Model
 from django.http import HttpRequest
@@ -46,6 +47,9 @@ class SocialAccountAdmin(RevocableAdmin):
     search_fields = ["user__username", "uid"]
     fields = ["user", "uid", "date_joined", "last_login"]
 
+
+# To delete a row there would end nothing, and hide the session from its user.
+admin.site.unregister(UserSession)
 
 # allauth's own page shows what is to stay secret, and lets it be changed.
 admin.site.unregister(Authenticator)

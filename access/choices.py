@@ -59,6 +59,7 @@ class Action(TextChoices):
     LOGIN = "login", _("signed in")
     LOGIN_FAIL = "login.fail", _("failed to sign in")
     LOGOUT = "logout", _("signed out")
+    SESSIONS_END = "sessions.end", _("ended the other sessions")
     PASSWORD_CHANGE = "password.change", _("changed a password")
     FACTOR_ADD = "factor.add", _("added a second factor")
     FACTOR_REMOVE = "factor.remove", _("removed a second factor")

@@ -17,7 +17,7 @@ from .permissions import Rights, rights_of
 # A user without rights may still leave, and look after what he signs in with.
 OPEN_TO_EVERY_USER = frozenset(
     {
-        *("account_logout", "account_change_password", "account_reauthenticate"),
+        *("account_logout", "account_change_password", "account_reauthenticate", "usersessions_list"),
         *("oidc-reauthenticate", "mfa_index", "mfa_reauthenticate", "mfa_reauthenticate_webauthn"),
         *("mfa_activate_totp", "mfa_deactivate_totp"),
         *("mfa_view_recovery_codes", "mfa_generate_recovery_codes"),

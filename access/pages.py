@@ -8,6 +8,7 @@ from allauth.socialaccount.helpers import render_authentication_error
 from allauth.socialaccount.models import SocialApp
 from allauth.socialaccount.providers.oauth2.client import OAuth2Error
 from allauth.socialaccount.providers.oauth2.views import OAuth2CallbackView, OAuth2LoginView, OAuth2View
+from allauth.usersessions.models import UserSession
 from django.conf import settings
 from django.contrib import messages
 from django.contrib.auth import login
@@ -58,8 +59,14 @@ def setup(request: HttpRequest, secret: str) -> HttpResponse:
     except SetupClosed:
         raise Http404 from None
     login(request, user, backend="allauth.account.auth_backends.AuthenticationBackend")
-    record_authentication(request, user, method="password")
+    _note_sign_in(request, user)
     return redirect("overview")
+
+
+def _note_sign_in(request: HttpRequest, user: User) -> None:
+    """What allauth notes of its own sign-ins: how he proved who he is, and his session."""
+    record_authentication(request, user, method="password")
+    UserSession.objects.create_from_request(request)
 
 
 class Recover(PasswordResetConfirmView):
@@ -87,7 +94,7 @@ class Recover(PasswordResetConfirmView):
         with transaction.atomic():
             services.recover(form.user)
             answer = super().form_valid(form)
-        record_authentication(self.request, form.user, method="password")
+        _note_sign_in(self.request, form.user)
         return answer
 
 

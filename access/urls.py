@@ -5,6 +5,7 @@ from allauth.mfa.base import views as factors
 from allauth.mfa.recovery_codes import views as recovery
 from allauth.mfa.totp import views as totp
 from allauth.mfa.webauthn import views as webauthn
+from allauth.usersessions.views import list_usersessions
 from django.contrib.auth.decorators import login_not_required
 from django.urls import path
 from django.views.generic import RedirectView
@@ -23,6 +24,7 @@ urlpatterns = [
     path("reauthenticate/code/", factors.reauthenticate, name="mfa_reauthenticate"),
     path("reauthenticate/passkey/", webauthn.reauthenticate_webauthn, name="mfa_reauthenticate_webauthn"),
     path("reauthenticate/provider/", pages.reauthenticate_at_provider, name="oidc-reauthenticate"),
+    path("sessions/", list_usersessions, name="usersessions_list"),
     path("factors/", factors.index, name="mfa_index"),
     path("factors/app/activate/", totp.activate_totp, name="mfa_activate_totp"),
     path("factors/app/deactivate/", totp.deactivate_totp, name="mfa_deactivate_totp"),

@@ -74,6 +74,7 @@ INSTALLED_APPS = [
     "allauth.account",
     "allauth.mfa",
     "allauth.socialaccount",
+    "allauth.usersessions",
     "rest_framework",
     "django_filters",
     "drf_spectacular",
@@ -168,6 +169,7 @@ CELERY_WORKER_PREFETCH_MULTIPLIER = 1
 CELERY_BEAT_SCHEDULER = "virshmanager.beat:Scheduler"
 CELERY_BEAT_MAX_LOOP_INTERVAL = 5
 
+USERSESSIONS_ADAPTER = "access.adapter.SessionsAdapter"
 AUTHENTICATION_BACKENDS = ["allauth.account.auth_backends.AuthenticationBackend"]
 VIRSHMANAGER_LDAP = ldap_directory()
 if VIRSHMANAGER_LDAP:

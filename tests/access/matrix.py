@@ -35,7 +35,7 @@ ROUTES: Final[dict[str, Route]] = {
     # How one logs in, and out.
     **dict.fromkeys(
         (
-            *("account_change_password", "account_reauthenticate"),
+            *("account_change_password", "account_reauthenticate", "usersessions_list"),
             *("mfa_reauthenticate", "mfa_reauthenticate_webauthn"),
             *("mfa_activate_totp", "mfa_deactivate_totp", "mfa_generate_recovery_codes"),
             *("mfa_add_webauthn", "mfa_edit_webauthn", "mfa_remove_webauthn"),
