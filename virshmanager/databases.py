@@ -11,18 +11,12 @@ from typing import Final
 from django.db import DatabaseError, connection
 
 # What libpq takes from the environment (libpq, 34.15): a password is in no list of processes.
-LIBPQ: Final = {
-    "dbname": "PGDATABASE",
-    "host": "PGHOST",
-    "password": "PGPASSWORD",
-    "passfile": "PGPASSFILE",
-    "port": "PGPORT",
-    "service": "PGSERVICE",
-    "sslcert": "PGSSLCERT",
-    "sslkey": "PGSSLKEY",
-    "sslmode": "PGSSLMODE",
-    "sslrootcert": "PGSSLROOTCERT",
-    "user": "PGUSER",
+LIBPQ: Final = {"dbname": "PGDATABASE"} | {
+    name: f"PG{name.upper()}"
+    for name in (
+        *("host", "port", "user", "password", "passfile", "service"),
+        *("sslmode", "sslrootcert", "sslcert", "sslkey"),
+    )
 }
 PLAIN: Final = ("--no-owner", "--no-privileges")
 

@@ -33,6 +33,7 @@ from discovery.choices import CrawlState
 from discovery.models import Crawl
 from domains.models import Domain
 from domains.watcher import HEARD_KEY
+from hosts import trust
 from hosts.choices import OperationState, Status
 from hosts.live import NEWS_KEY
 from hosts.models import Host, Operation
@@ -65,6 +66,11 @@ class FleetCollector(Collector):
         numbers_by_state = dict.fromkeys(OperationState.values, 0) | dict(states)
         yield self._by_word("virshmanager_operations", "Operations by state.", "state", numbers_by_state)
         yield from self._followed()
+        yield GaugeMetricFamily(
+            "virshmanager_signer_up",
+            "Whether certificates can be signed now.",
+            value=int(trust.signer_answers()),
+        )
 
     @staticmethod
     def _followed() -> Iterator[Metric]:

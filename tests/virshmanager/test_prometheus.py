@@ -25,6 +25,7 @@ from domains.watcher.beats import note_watcher
 from hosts.choices import Trust
 from hosts.events import HostEvent, Stats
 from hosts.models import Host, Operation
+from hosts.trust import asking
 from tests.domains.factories import domain, owned_host
 from tests.domains.measuring import message, stats
 from virshmanager import metrics
@@ -173,6 +174,16 @@ def test_what_watchers_heard_is_told_by_kind(api: APIClient, monkeypatch: pytest
     beats.count(Stats({}))
     note_watcher()
     assert scraped(api)["virshmanager_events_total", "stats"] == 3
+
+
+def test_whether_the_signer_answers_is_told(api: APIClient, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert scraped(api)[("virshmanager_signer_up",)] == 1
+
+    def down(*_: object) -> bytes:
+        raise TimeoutError
+
+    monkeypatch.setattr(asking, "exchange", down)
+    assert scraped(api)[("virshmanager_signer_up",)] == 0
 
 
 def test_the_certificate_that_ends_first_is_told(api: APIClient) -> None:
