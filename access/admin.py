@@ -10,7 +10,7 @@ from django.contrib import admin
 from django.db.models import Model
 from django.http import HttpRequest
 
-from .models import ApiToken, AuditEntry, Grant, SetupLink
+from .models import ApiToken, AuditEntry, DirectoryUser, Grant, SetupLink
 from .readonly import ReadOnlyAdmin
 
 
@@ -75,6 +75,15 @@ class AuditEntryAdmin(ReadOnlyAdmin):
     search_fields = ["actor_name", "target_name", "target_id", "source"]
     date_hierarchy = "at"
     readonly_fields = ["sequence", "previous_hash", "hash"]
+
+
+@admin.register(DirectoryUser)
+class DirectoryUserAdmin(ReadOnlyAdmin):
+    """Whom the LDAP directory lets in. Without the mark it would not: the name would be taken."""
+
+    list_display = ["user"]
+    list_select_related = ["user"]
+    search_fields = ["user__username"]
 
 
 @admin.register(Grant)

@@ -4,6 +4,7 @@ from collections.abc import Callable
 from typing import Any
 
 from django.contrib.auth.middleware import LoginRequiredMiddleware as DjangoLoginRequiredMiddleware
+from django.contrib.auth.models import User
 from django.core.exceptions import PermissionDenied
 from django.http import HttpRequest, HttpResponseBase
 from django.shortcuts import resolve_url
@@ -11,7 +12,7 @@ from django.utils.functional import SimpleLazyObject
 from django_htmx.http import HttpResponseClientRedirect
 from rest_framework.permissions import SAFE_METHODS
 
-from . import audit
+from . import audit, proof
 from .permissions import Rights, rights_of
 
 # A user without rights may still leave, and look after what he signs in with.
@@ -32,7 +33,8 @@ View = Callable[..., HttpResponseBase]
 class LoginRequiredMiddleware(DjangoLoginRequiredMiddleware):
     """Django's, plus: a page needs an administrator, unless it is open to grants and so decides by itself.
 
-    Django's admin decides by no role of ours, and is for superusers alone.
+    Django's admin decides by no role of ours, and is for superusers alone. Its pages of users and groups ask
+    for a fresh proof, since whoever is there gives rights and takes accounts.
 
     Views of the API are exempt, since they declare permissions of their own, and so are those marked
     `login_not_required`.
@@ -53,6 +55,8 @@ class LoginRequiredMiddleware(DjangoLoginRequiredMiddleware):
         name = request.resolver_match.view_name if request.resolver_match else ""
         if name not in OPEN_TO_EVERY_USER and not _is_let_in(request, view_func, name):
             raise PermissionDenied
+        if name.startswith("admin:auth_") and isinstance(request.user, User):
+            return proof.detour(request, request.user)
         return None
 
 

@@ -140,6 +140,18 @@ def test_a_fresh_proof_lets_a_session_and_a_token_needs_none(
     assert api.post(other, other_body, format="json").status_code in {200, 201, 202}
 
 
+@pytest.mark.parametrize("page", ["user/", "user/add/", "user/{}/change/", "user/{}/password/", "group/add/"])
+def test_the_admin_asks_where_rights_are_given(stale: Client, sam: User, page: str) -> None:
+    address = f"/admin/auth/{page.format(sam.pk)}"
+    form = {"username": "sam", "is_superuser": "on", "name": "new", "password1": "x", "password2": "x"}
+    for answer in (stale.get(address), stale.post(address, form)):
+        assert (answer.status_code, answer["Location"]) == (302, way_to(address))
+    sam.refresh_from_db()
+    assert not sam.is_superuser
+    assert sam.check_password(PASSWORD)
+    assert stale.get("/admin/").status_code == 200
+
+
 def test_what_can_be_taken_back_is_not_asked_for(stale: Client, domain: Domain) -> None:
     assert stale.post(f"/api/domains/{domain.pk}/start/").status_code == 202
     assert stale.get(f"/domains/{domain.pk}/verbs/start/").status_code == 200
