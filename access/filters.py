@@ -1,6 +1,12 @@
-from django_filters.rest_framework import CharFilter, IsoDateTimeFilter, MultipleChoiceFilter
+from django_filters.rest_framework import (
+    BooleanFilter,
+    CharFilter,
+    IsoDateTimeFilter,
+    MultipleChoiceFilter,
+    NumberFilter,
+)
 
-from .choices import Action, Result, Via
+from .choices import Action, Result, Target, Via
 from .searching import SearchFilterSet
 
 
@@ -22,3 +28,24 @@ class AuditFilter(SearchFilterSet):
     target = CharFilter(field_name="target_name", max_length=255)
     after = IsoDateTimeFilter(field_name="at", lookup_expr="gte")
     before = IsoDateTimeFilter(field_name="at", lookup_expr="lt")
+
+
+class UserFilter(SearchFilterSet):
+    search_fields = ("username",)
+
+    active = BooleanFilter(field_name="is_active")
+    superuser = BooleanFilter(field_name="is_superuser")
+    group = NumberFilter(field_name="groups")
+
+
+class GroupFilter(SearchFilterSet):
+    search_fields = ("name",)
+
+
+class GrantFilter(SearchFilterSet):
+    search_fields = ("user__username", "group__name", "tag")
+
+    user = NumberFilter()
+    group = NumberFilter()
+    target = MultipleChoiceFilter(choices=Target.choices, distinct=False)
+    object_id = NumberFilter()

@@ -1,6 +1,6 @@
 import struct
 from datetime import timedelta
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from allauth.account.adapter import get_adapter as get_account_adapter
 from allauth.core import context
@@ -9,12 +9,13 @@ from allauth.mfa.base import forms as factors
 from allauth.mfa.webauthn import forms as webauthn
 from django import forms
 from django.contrib.auth.forms import UserCreationForm
-from django.contrib.auth.models import User
+from django.contrib.auth.models import Group, User
+from django.core.exceptions import ValidationError
 from django.utils.translation import gettext_lazy as _
 
 from . import guessing
-from .choices import Scope
-from .services import TOKEN_LIFE
+from .choices import Role, Scope, Target
+from .services import TOKEN_LIFE, Place, explained_verbs, place_of
 
 if TYPE_CHECKING:
     Base = UserCreationForm[User]
@@ -28,6 +29,76 @@ class FirstAdministratorForm(Base):
     class Meta:
         model = User
         fields = ("username",)
+
+
+class UserForm(FirstAdministratorForm):
+    """Of a new user, in the same way."""
+
+
+class GroupForm(forms.Form):
+    name = forms.CharField(label=_("Name"), max_length=150)
+
+    def clean_name(self) -> str:
+        name: str = self.cleaned_data["name"]
+        if Group.objects.filter(name=name).exists():
+            raise ValidationError(_("There is a group of this name."))
+        return name
+
+
+class TargetForm(forms.Form):
+    """What is meant: everything, or something by its name."""
+
+    target = forms.ChoiceField(label=_("On"), choices=Target.choices)
+    name = forms.CharField(
+        label=_("Name"),
+        max_length=255,
+        required=False,
+        help_text=_("Of the tag, the host or the domain; hosts and domains also by their UUID."),
+    )
+
+    place: Place
+    thing: Any = None
+
+    def clean(self) -> dict[str, Any]:
+        told: dict[str, Any] = super().clean() or {}
+        if "target" in told and "name" in told:
+            self.place, self.thing = place_of(told["target"], told["name"])
+        return told
+
+
+class GrantForm(TargetForm):
+    """Of a grant to the user or the group whose page it is on."""
+
+    role = forms.TypedChoiceField(label=_("Role"), choices=Role.choices, coerce=lambda text: Role(int(text)))
+
+    field_order = ["role", "target", "name"]
+
+
+class QuestionForm(TargetForm):
+    """Why may, or may not, this user do this to that?"""
+
+    user = forms.ModelChoiceField(
+        label=_("User"),
+        queryset=User.objects.order_by("username"),
+        to_field_name="username",
+        widget=forms.TextInput,
+        error_messages={"invalid_choice": _("There is no such user.")},
+    )
+    verb = forms.ChoiceField(
+        label=_("Does"),
+        choices=[(verb, verb.replace("_", " ")) for verb in explained_verbs(Target.EVERYTHING)],
+    )
+    target = forms.ChoiceField(
+        label=_("To"), choices=[(one.value, one.label) for one in Target if one != Target.TAG]
+    )
+
+    field_order = ["user", "verb", "target", "name"]
+
+    def clean(self) -> dict[str, Any]:
+        told = super().clean()
+        if {"target", "verb"} <= told.keys() and told["verb"] not in explained_verbs(told["target"]):
+            raise ValidationError({"verb": _("That is not done to this.")})
+        return told
 
 
 class TokenForm(forms.Form):

@@ -24,7 +24,7 @@ from rest_framework.request import Request
 from .choices import Role, Target
 from .models import Grant
 from .scopes import verb_of
-from .verbs import SEE, needed
+from .verbs import needed
 
 if TYPE_CHECKING:  # the module of views loads this one, by the settings
     from rest_framework.views import APIView
@@ -171,9 +171,9 @@ class ByGrant(HasGrants):
         return may(request.user, verb_of(view))
 
     def has_object_permission(self, request: Request, view: "APIView", obj: Granted) -> bool:
-        if _is_judged(view):
+        if request.method in SAFE_METHODS or _is_judged(view):
             return True
-        return may(request.user, SEE if request.method in SAFE_METHODS else verb_of(view), obj)
+        return may(request.user, verb_of(view), obj)
 
 
 def _is_judged(view: "APIView") -> bool:

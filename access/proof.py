@@ -24,7 +24,7 @@ if TYPE_CHECKING:  # the module of views loads the authentication, and so this o
     from rest_framework.request import Request
 
 # What is done by these is gone, or is given away.
-PROVEN: Final = frozenset({"undefine", "retire", "create_token"})
+PROVEN: Final = frozenset({"undefine", "retire", "create_token", "create_user", "create_grant"})
 
 
 class ReauthenticationRequired(PermissionDenied):

@@ -1,10 +1,14 @@
 from datetime import timedelta
+from typing import Any
 
+from django.contrib.auth.models import Group, User
+from django.core.validators import MaxValueValidator
+from django.utils.translation import gettext as _
 from rest_framework import serializers
 
-from .choices import Scope
-from .models import ApiToken, AuditEntry
-from .services import TOKEN_LIFE
+from .choices import LONGEST_TAG, Role, Scope, Target
+from .models import ApiToken, AuditEntry, Grant
+from .services import TOKEN_LIFE, Explanation, Line, Place, Reason, explained_verbs, names_of
 
 TEN_YEARS = 10 * 365 * 86400
 
@@ -83,3 +87,125 @@ class AuditEntrySerializer(serializers.ModelSerializer[AuditEntry]):
             *("result", "problem", "detail", "previous_hash", "hash"),
         ]
         read_only_fields = fields
+
+
+class GroupSerializer(serializers.ModelSerializer[Group]):
+    members = serializers.IntegerField(read_only=True, help_text="How many users are in it.")
+
+    class Meta:
+        model = Group
+        fields = ["id", "name", "members"]
+
+
+class UserSerializer(serializers.ModelSerializer[User]):
+    """`groups` are their ids. A superuser may do everything, whatever was granted to him."""
+
+    name = serializers.CharField(source="username")
+    active = serializers.BooleanField(source="is_active")
+    superuser = serializers.BooleanField(source="is_superuser")
+    created_at = serializers.DateTimeField(source="date_joined")
+
+    class Meta:
+        model = User
+        fields = ["id", "name", "active", "superuser", "groups", "last_login", "created_at"]
+        read_only_fields = fields
+
+
+class NewUserSerializer(serializers.Serializer[User]):
+    name = serializers.CharField(max_length=150)
+    password = serializers.CharField(max_length=4096, write_only=True, trim_whitespace=False)
+    groups = serializers.PrimaryKeyRelatedField(many=True, queryset=Group.objects.all(), default=list)
+
+
+class ChangedUserSerializer(serializers.Serializer[User]):
+    """What is left out stays."""
+
+    active = serializers.BooleanField(required=False)
+    groups = serializers.PrimaryKeyRelatedField(many=True, queryset=Group.objects.all(), required=False)
+
+
+ROLES = {role.name.lower(): role for role in Role}
+MOST = 2**63 - 1
+
+
+class GrantSerializer(serializers.ModelSerializer[Grant]):
+    """Of `user` and `group` one is null. `name` is that of the host or domain, or the tag."""
+
+    role = serializers.SerializerMethodField()
+    name = serializers.SerializerMethodField()
+
+    class Meta:
+        model = Grant
+        fields = ["id", "user", "group", "role", "target", "object_id", "name", "created_at", "created_by"]
+        read_only_fields = fields
+
+    def get_role(self, granted: Grant) -> str:
+        return Role(granted.role).name.lower()
+
+    def get_name(self, granted: Grant) -> str:
+        names = self.context.get("names")
+        return (names_of([granted]) if names is None else names)[granted.pk]
+
+
+class NewGrantSerializer(serializers.Serializer[Grant]):
+    """For a user or a group; on everything, on a `tag`, or on the host or domain `object_id`."""
+
+    user = serializers.PrimaryKeyRelatedField(queryset=User.objects.all(), required=False)
+    group = serializers.PrimaryKeyRelatedField(queryset=Group.objects.all(), required=False)
+    role = serializers.ChoiceField(choices=list(ROLES))
+    target = serializers.ChoiceField(choices=Target.choices)
+    tag = serializers.CharField(max_length=LONGEST_TAG, default="", allow_blank=True)
+    object_id = serializers.IntegerField(min_value=0, default=0, validators=[MaxValueValidator(MOST)])
+
+    def validate(self, attrs: dict[str, Any]) -> dict[str, Any]:
+        whom = [attrs[name] for name in ("user", "group") if name in attrs]
+        if len(whom) != 1:
+            raise serializers.ValidationError(_("Give a user or a group."))
+        place = Place(Target(attrs["target"]), attrs["tag"], attrs["object_id"])
+        named = (bool(place.tag), bool(place.object_id))
+        if named != (place.target == Target.TAG, place.target in (Target.HOST, Target.DOMAIN)):
+            needs = _("A tag needs `tag`, a host or a domain `object_id`, and no other.")
+            raise serializers.ValidationError(needs)
+        return {"whom": whom[0], "role": ROLES[attrs["role"]], "place": place}
+
+
+class QuestionSerializer(serializers.Serializer[Any]):
+    user = serializers.IntegerField(min_value=1, max_value=MOST)
+    verb = serializers.CharField(max_length=40)
+    target = serializers.ChoiceField(
+        choices=[Target.EVERYTHING, Target.HOST, Target.DOMAIN], default=Target.EVERYTHING
+    )
+    id = serializers.IntegerField(min_value=0, max_value=MOST, default=0)
+
+    def validate(self, attrs: dict[str, Any]) -> dict[str, Any]:
+        verbs = explained_verbs(attrs["target"])
+        if attrs["verb"] not in verbs:
+            raise serializers.ValidationError({"verb": _("One of: %(words)s.") % {"words": ", ".join(verbs)}})
+        return attrs
+
+
+class CoveringSerializer(serializers.Serializer[Line]):
+    """A grant that covers the object."""
+
+    id = serializers.IntegerField(source="grant.pk")
+    group = serializers.CharField(source="grant.group.name", default=None, help_text="Null: his own.")
+    role = serializers.SerializerMethodField()
+    target = serializers.CharField(source="grant.target")
+    name = serializers.CharField()
+    enough = serializers.BooleanField()
+
+    def get_role(self, line: Line) -> str:
+        return Role(line.grant.role).name.lower()
+
+
+class ExplanationSerializer(serializers.Serializer[Explanation]):
+    """`needs` is the role that it takes. `grants` are those that cover the object, the highest role first."""
+
+    allowed = serializers.BooleanField()
+    reason = serializers.ChoiceField(choices=Reason.choices)
+    detail = serializers.CharField(source="reason.label")
+    needs = serializers.SerializerMethodField()
+    grants = CoveringSerializer(source="lines", many=True)
+
+    def get_needs(self, explanation: Explanation) -> str:
+        return explanation.needs.name.lower()

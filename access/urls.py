@@ -41,3 +41,20 @@ urlpatterns = [
     path("recover/<str:uidb64>/<str:token>/", pages.Recover.as_view(), name="recover"),
     path("setup/<str:secret>/", pages.setup, name="setup"),
 ]
+
+# Who may do what: not below `account/`, which is one's own.
+people = [
+    path("users/", pages.users, name="users"),
+    path("users/create/", pages.create_user, name="create-user"),
+    path("users/<int:pk>/", pages.user, name="user"),
+    path("users/<int:pk>/active/", pages.set_active, name="set-active"),
+    path("users/<int:pk>/groups/", pages.put_into_groups, name="put-into-groups"),
+    path("users/<int:pk>/grants/", pages.grant_to_user, name="grant-to-user"),
+    path("groups/", pages.groups, name="groups"),
+    path("groups/create/", pages.create_group, name="create-group"),
+    path("groups/<int:pk>/", pages.group, name="group"),
+    path("groups/<int:pk>/grants/", pages.grant_to_group, name="grant-to-group"),
+    path("groups/<int:pk>/delete/", pages.delete_group, name="delete-group"),
+    path("grants/<int:pk>/revoke/", pages.revoke_grant, name="revoke-grant"),
+    path("explain/", pages.explain, name="explain"),
+]

@@ -7,6 +7,8 @@ class DomainsConfig(AppConfig):
     name = "domains"
 
     def ready(self) -> None:
+        from access import siblings as grants
+        from access.choices import Target
         from hosts import siblings
         from hosts.signals import domain_gone, domain_reported, listing_received
 
@@ -15,6 +17,8 @@ class DomainsConfig(AppConfig):
 
         siblings.register_domain_counts(services.count_domains)
         siblings.register_granted_domains(Domain.objects.all().granted)
+        every = Domain.objects.select_related("host").all
+        grants.register(Target.DOMAIN, grants.Kind(every, Domain.objects.all().named))
         listing_received.connect(_mirror, dispatch_uid="domains.mirror")
         domain_reported.connect(_report, dispatch_uid="domains.report")
         domain_gone.connect(_report, dispatch_uid="domains.gone")

@@ -5,6 +5,7 @@ from datetime import datetime
 from functools import reduce
 from operator import or_
 from typing import Self
+from uuid import UUID
 
 from django.contrib.auth.models import User
 from django.db import connection, models
@@ -53,6 +54,13 @@ class DomainQuerySet(QuerySet["Domain"]):
 
     def tagged(self, tag: str) -> Self:
         return self.filter(has_tag(tag))
+
+    def named(self, text: str) -> Self:
+        """Those that a person may mean by this: a name or a UUID."""
+        try:
+            return self.filter(uuid=UUID(text))
+        except ValueError:
+            return self.filter(name=text)
 
     def granted(self, rights: Rights, role: Role) -> Self:
         """The domains on which a role is had: by everything, by their host, by a tag, or by themselves."""

@@ -12,8 +12,13 @@ class HostsConfig(AppConfig):
     def ready(self) -> None:
         from django.db.models.signals import post_delete
 
+        from access import siblings
+        from access.choices import Target
+
         from . import services
-        from .models import QuarantinedKey
+        from .models import Host, QuarantinedKey
+
+        siblings.register(Target.HOST, siblings.Kind(Host.objects.all, Host.objects.all().named))
 
         post_delete.connect(services.record_release, sender=QuarantinedKey)
         soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)

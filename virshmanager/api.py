@@ -7,7 +7,7 @@ from rest_framework.response import Response
 from rest_framework.routers import DefaultRouter
 from rest_framework.views import APIView
 
-from access.api import AuditViewSet, TokenViewSet
+from access.api import AuditViewSet, GrantViewSet, GroupViewSet, TokenViewSet, UserViewSet
 from access.permissions import HasGrants, caller
 from discovery.api import AddressViewSet, CrawlViewSet, RangeViewSet
 from domains.api import DomainViewSet
@@ -25,6 +25,9 @@ router.register("join-keys", JoinKeyViewSet)
 router.register("domains", DomainViewSet)
 router.register("operations", OperationViewSet)
 router.register("tokens", TokenViewSet)
+router.register("users", UserViewSet)
+router.register("groups", GroupViewSet)
+router.register("grants", GrantViewSet)
 router.register("audit", AuditViewSet)
 
 

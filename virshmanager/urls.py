@@ -6,7 +6,9 @@ from django.urls import include, path
 from django.views.generic import RedirectView
 from drf_spectacular.views import SpectacularAPIView, SpectacularSwaggerSplitView
 
+from access.api import ExplainView
 from access.pages import audit, export_audit
+from access.urls import people
 from domains.api import DefineView
 from domains.metrics import HostMetricsView
 
@@ -21,6 +23,7 @@ urlpatterns = [
     path("", include("hosts.urls")),
     path("", include("domains.urls")),
     path("account/", include("access.urls")),
+    path("", include(people)),
     path("audit/", audit, name="audit"),
     path("audit/export/", export_audit, name="export-audit"),
     path("api/schema/", SpectacularAPIView.as_view(), name="schema"),
@@ -31,6 +34,7 @@ urlpatterns = [
         name="api-docs",
     ),
     path("api/hosts/<int:pk>/domains/", DefineView.as_view(), name="host-define"),
+    path("api/explain/", ExplainView.as_view(), name="explain-api"),
     path("api/summary/", SummaryView.as_view(), name="summary"),
     path("api/hosts/<int:pk>/metrics/", HostMetricsView.as_view(), name="host-metrics"),
     path("api/", include(router.urls)),

@@ -67,6 +67,13 @@ class HostQuerySet(QuerySet["Host"]):
         """Those that proved themselves, and wait for a person."""
         return self.filter(trust=Trust.PENDING, approved_at=None)
 
+    def named(self, text: str) -> Self:
+        """Those that a person may mean by this: a name or a UUID."""
+        try:
+            return self.filter(uuid=uuid.UUID(text))
+        except ValueError:
+            return self.filter(hostname__iexact=text)
+
     def granted(self, rights: Rights, role: Role) -> Self:
         """The hosts on which a role is had."""
         return self if rights.everywhere(role) else self.filter(pk__in=rights.keys(Target.HOST, role))

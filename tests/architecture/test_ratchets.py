@@ -1,16 +1,19 @@
 """How many SQL queries a list costs, whatever the size of the fleet. Lower them, never raise them."""
 
 import pytest
+from django.contrib.auth.models import Group, User
 from django.db import connection
 from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 from rest_framework.test import APIClient
 
+from access.choices import Role
 from discovery.choices import CrawlState, Kind, Phase
 from discovery.models import Address, Crawl, Range
 from domains.services import mirror
 from hosts.models import HostAddress, Operation
 from hosts.services import create_join_key
+from tests.access.granting import granted
 from tests.domains.factories import facts, owned_host
 
 pytestmark = pytest.mark.django_db
@@ -27,6 +30,9 @@ QUERIES = {
     "/api/join-keys/": LOGIN + 2,
     "/api/tokens/": LOGIN + 2,
     "/api/audit/": LOGIN + 2,
+    "/api/users/": LOGIN + 3,
+    "/api/groups/": LOGIN + 2,
+    "/api/grants/": LOGIN + 3,
     "/api/summary/": LOGIN + 8,
 }
 
@@ -43,6 +49,10 @@ def grow(number: int) -> None:
     Crawl.objects.create(range=range_, phase=Phase.FULL, state=CrawlState.SUCCEEDED)
     ip = f"198.51.{number}.7"
     Address.objects.create(range=range_, ip=ip, packed=ip.encode(), kind=Kind.HYPERVISOR, host=host)
+    group = Group.objects.create(name=f"group {number}")
+    User.objects.create_user(f"user {number}").groups.add(group)
+    for on in (None, host):
+        granted(group, Role.VIEWER, on)
 
 
 @pytest.mark.parametrize(("path", "most"), QUERIES.items())

@@ -26,16 +26,16 @@ from django.views.decorators.cache import never_cache
 from django.views.decorators.debug import sensitive_post_parameters
 from django.views.decorators.http import require_http_methods, require_POST, require_safe
 
-from . import proof, provider, services
-from .choices import Action, Result
-from .errors import SetupClosed
-from .exporting import streamed
-from .filters import AuditFilter
-from .forms import FirstAdministratorForm, TokenForm
-from .listing import listing
-from .models import ApiToken, AuditEntry
-from .permissions import open_to_grants
-from .requests import PageRequest
+from .. import proof, provider, services
+from ..choices import Action, Result
+from ..errors import SetupClosed
+from ..exporting import streamed
+from ..filters import AuditFilter
+from ..forms import FirstAdministratorForm, TokenForm
+from ..listing import listing
+from ..models import ApiToken, AuditEntry
+from ..permissions import open_to_grants
+from ..requests import PageRequest
 
 # What the form above the table asks for; other filters come from links, and stay.
 FIELDS_OF_THE_FORM = frozenset({"search", "actor", "action", "result", "target", "after", "before"})

@@ -14,10 +14,10 @@ from django.utils import timezone
 from django.utils.encoding import force_bytes
 from django.utils.http import urlsafe_base64_encode
 
-from . import audit
-from .choices import Action, Scope
-from .errors import NoSuchUser, SetupClosed
-from .models import ApiToken, SetupLink
+from .. import audit
+from ..choices import Action, Scope
+from ..errors import NoSuchUser, SetupClosed
+from ..models import ApiToken, SetupLink
 
 SETUP_LINK_LIFE = timedelta(hours=24)
 AUTOMATION_USER = "admin"

@@ -8,13 +8,13 @@ from rest_framework.decorators import action
 from rest_framework.request import Request
 from rest_framework.response import Response
 
-from . import services
-from .authentication import demand_of_login
-from .exporting import JSON_LINES, streamed
-from .filters import AuditFilter, TokenFilter
-from .models import ApiToken, ApiTokenQuerySet, AuditEntry
-from .permissions import HasGrants, IsAdministrator, caller
-from .serializers import AuditEntrySerializer, CreatedTokenSerializer, NewTokenSerializer, TokenSerializer
+from .. import services
+from ..authentication import demand_of_login
+from ..exporting import JSON_LINES, streamed
+from ..filters import AuditFilter, TokenFilter
+from ..models import ApiToken, ApiTokenQuerySet, AuditEntry
+from ..permissions import HasGrants, IsAdministrator, caller
+from ..serializers import AuditEntrySerializer, CreatedTokenSerializer, NewTokenSerializer, TokenSerializer
 
 
 class TokenViewSet(

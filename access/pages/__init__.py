@@ -1,0 +1,46 @@
+"""The pages of access: one's own, the audit, and who may do what."""
+
+from .explaining import explain
+from .granting import grant_to_group, grant_to_user, revoke_grant
+from .groups import create_group, delete_group, group, groups
+from .own import (
+    Recover,
+    audit,
+    back_from_provider,
+    change_password,
+    create_token,
+    delete_token,
+    export_audit,
+    reauthenticate_at_provider,
+    setup,
+    sign_in_at_provider,
+    tokens,
+)
+from .users import create_user, put_into_groups, set_active, user, users
+
+__all__ = [
+    "Recover",
+    "audit",
+    "back_from_provider",
+    "change_password",
+    "create_group",
+    "create_token",
+    "create_user",
+    "delete_group",
+    "delete_token",
+    "explain",
+    "export_audit",
+    "grant_to_group",
+    "grant_to_user",
+    "group",
+    "groups",
+    "put_into_groups",
+    "reauthenticate_at_provider",
+    "revoke_grant",
+    "set_active",
+    "setup",
+    "sign_in_at_provider",
+    "tokens",
+    "user",
+    "users",
+]

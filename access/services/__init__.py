@@ -1,0 +1,48 @@
+"""Who gets in, who may do what, and why."""
+
+from .entering import (
+    AUTOMATION_USER,
+    SETUP_LINK_LIFE,
+    TOKEN_LIFE,
+    create_first_administrator,
+    create_recovery_link,
+    create_setup_link,
+    create_token,
+    create_token_for,
+    ensure_automation_user,
+    recover,
+    recovery_tokens,
+    setup_is_open,
+)
+from .explaining import Explanation, Line, Reason, explain, explained_verbs
+from .granting import Place, grant, names_of, place_of, told
+from .people import create_group, create_user, put_into_groups, set_active
+
+__all__ = [
+    "AUTOMATION_USER",
+    "SETUP_LINK_LIFE",
+    "TOKEN_LIFE",
+    "Explanation",
+    "Line",
+    "Place",
+    "Reason",
+    "create_first_administrator",
+    "create_group",
+    "create_recovery_link",
+    "create_setup_link",
+    "create_token",
+    "create_token_for",
+    "create_user",
+    "ensure_automation_user",
+    "explain",
+    "explained_verbs",
+    "grant",
+    "names_of",
+    "place_of",
+    "put_into_groups",
+    "recover",
+    "recovery_tokens",
+    "set_active",
+    "setup_is_open",
+    "told",
+]
