@@ -49,7 +49,7 @@ class TokenAuthentication(KnoxTokenAuthentication):  # type: ignore[misc]  # kno
         return found
 
     def authenticate_credentials(self, token: bytes) -> tuple[User, ApiToken]:
-        if not token.isascii():
+        if not token.isalnum():
             raise AuthenticationFailed
         return super().authenticate_credentials(token)  # type: ignore[no-any-return]  # as above
 

@@ -13,6 +13,7 @@ from uuid import UUID, uuid4
 
 import pytest
 from django.core.management import CommandError, call_command
+from django.db import DataError, transaction
 from django.test import Client
 from pytest_django.fixtures import Settings
 from rest_framework.test import APIClient
@@ -144,6 +145,15 @@ def test_as_an_address_that_is_asked_for(
     assert rebinding == []
 
 
+def stored(address: str) -> Host | None:
+    """A host at such an address; None where the database itself keeps out what is no address."""
+    try:
+        with transaction.atomic():
+            return Host.objects.create(uuid=uuid4(), address=address[:39], port=1, trust="found")
+    except (ValueError, DataError):
+        return None
+
+
 def test_as_an_address_that_is_stored(
     watch: Watch, rebinding: list[str], record_property: Callable[[str, object], None]
 ) -> None:
@@ -151,7 +161,8 @@ def test_as_an_address_that_is_stored(
     record_property("tried", 3 * len(FORMS))
     for form, text in FORMS.items():
         assert refused_by_agent(Host(uuid=uuid4(), address=text, port=1, trust="owned")), form
-        found = Host.objects.create(uuid=uuid4(), address=text[:39], port=1, trust="found")
+        if (found := stored(text)) is None:
+            continue
         assert services.probe(found).problem == OutsideRanges.problem, form
         with pytest.raises(HostsError):
             services.adopt(found, "ABCDE12345")
@@ -163,6 +174,8 @@ def test_as_the_name_of_a_host_on_the_command_line(
     watch: Watch, rebinding: list[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     for form, text in FORMS.items():
+        if "\x00" in text:
+            continue  # no command line can hold it
         monkeypatch.setattr("sys.stdin", io.StringIO("ABCDE12345"))
         with pytest.raises(CommandError):
             call_command("adopt", "--", text)
