@@ -131,6 +131,14 @@ def test_a_key_that_cannot_be_had_is_one_line(tmp_path: Path) -> None:
         pass
 
 
+def test_a_second_one_is_refused(tmp_path: Path) -> None:
+    """Each would sign by the authority of its own start."""
+    with running(tmp_path):
+        ended = subprocess.run(command(tmp_path, "--prepare"), check=False, capture_output=True, text=True)
+    assert (ended.returncode, ended.stderr.count("\n")) == (2, 1)
+    assert "Another signer runs" in ended.stderr
+
+
 def test_its_memory_is_nobodys_to_read() -> None:
     program = (
         "import ctypes; from hosts.trust.unreadable import keep_unreadable; keep_unreadable();"

@@ -30,7 +30,10 @@ def sole_signer(folder: Path) -> int:
     try:
         fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
-        raise vault.VaultError(f"Another signer runs in {folder}.") from None
+        raise vault.VaultError(
+            f"Another signer runs in {folder}, a server's or that of a command such as `manage.py crawl`: "
+            "wait for its end, or stop it."
+        ) from None
     return lock
 
 
