@@ -4,11 +4,8 @@ from __future__ import annotations
 
 import os
 import signal
-import statistics
-import time
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 from xml.etree import ElementTree as ET
 
 import pytest
@@ -271,28 +268,3 @@ def test_libvirt_that_hangs_is_asked_again_when_it_goes_on(host: Local, libvirtd
     until(lambda: host.is_held_up(number), 20)
     libvirtd.send(signal.SIGCONT)
     assert host.verdict(number, 60) == ("done", "")
-
-
-def test_how_long_it_takes(host: Local, monkeypatch: pytest.MonkeyPatch) -> None:
-    """What the journal and the looking add to libvirt's own time; a figure, with a wide margin."""
-    calls: list[float] = []
-    real = Driver.change
-
-    def change(driver: Driver, *arguments: Any) -> Any:
-        begin = time.perf_counter()
-        try:
-            return real(driver, *arguments)
-        finally:
-            calls.append(time.perf_counter() - begin)
-
-    monkeypatch.setattr(Driver, "change", change)
-    host.done("start", "tiny")
-    added = []
-    for verb in ("suspend", "resume") * 10:
-        calls.clear()
-        begin = time.perf_counter()
-        number = host.put(verb, "tiny")
-        while (number, "done") not in host.told:
-            time.sleep(0.0002)
-        added.append(time.perf_counter() - begin - calls[0])
-    assert statistics.median(added) < 0.1

@@ -12,6 +12,8 @@ from channels.db import database_sync_to_async
 from domains.models import Domain
 from domains.watcher import Watcher, following, watching
 from hosts import live
+from hosts.agent.stream import open_events
+from hosts.errors import AgentError
 from hosts.models import Host
 from tests.domains.watcher.waiting import until
 
@@ -117,18 +119,36 @@ async def test_after_a_restart_of_the_daemon_the_host_is_listed(
 
 
 async def test_a_host_that_was_reset_is_not_followed(
-    run: Run, machine: Machine, watcher: Watcher, outside: libvirt.virDomain
+    run: Run,
+    machine: Machine,
+    watcher: Watcher,
+    outside: libvirt.virDomain,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     with machine.run() as running:
         await database_sync_to_async(meet)(running)
         await followed(watcher)
     machine.reset()
     run(machine, running.ip, running.port)
+    refused: list[str] = []
+
+    async def open_and_note(*arguments: Any, **more: Any) -> Any:
+        try:
+            return await open_events(*arguments, **more)
+        except AgentError as error:
+            refused.append(error.problem)
+            raise
+
+    async def thrice() -> bool:
+        return len(refused) > 2
+
+    monkeypatch.setattr(following, "open_events", open_and_note)
     outside.suspend()
-    await asyncio.sleep(1)
+    await until(thrice)
+    known = await state()
     outside.resume()
     assert not any(follower.alive for follower in watcher.followers.values())
-    assert await state() == "running"
+    assert known == "running"
 
 
 async def test_what_somebody_does_on_the_host_is_a_row_and_told_once(
