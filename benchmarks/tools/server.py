@@ -7,7 +7,7 @@ import sqlite3
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -66,13 +66,23 @@ class Server:
             (number,) = database.execute(query).fetchone()
         return int(number)
 
-    def make_range(self, cidr: str, *, max_rate: int | None, port: int = DAEMON_PORT) -> None:
-        """Make a range anew, also for after `forget`. `max_rate`: packets per second; None: no limit."""
+    def make_range(
+        self,
+        cidr: str,
+        *,
+        max_rate: int | None,
+        port: int = DAEMON_PORT,
+        schedule: Mapping[str, int] | None = None,
+    ) -> None:
+        """Make a range anew, also for after `forget`. `max_rate`: packets per second; None: no limit.
+
+        `schedule` has seconds by phase; other phases keep their period.
+        """
         self.forget()
         make = (
             "from discovery.models import Range; from discovery.services import create_range\n"
             f"Range.objects.filter(cidr={cidr!r}).delete()\n"
-            f"create_range(cidr={cidr!r}, max_rate={max_rate!r}, port={port})"
+            f"create_range(cidr={cidr!r}, max_rate={max_rate!r}, port={port}, schedule={schedule!r})"
         )
         self.manage("shell", "--no-imports", "-c", make)
         self.remember()

@@ -5,6 +5,7 @@ from __future__ import annotations
 from virshmanagerd import adoption
 from virshmanagerd.adoption import Starts
 from virshmanagerd.attempts import MAX_SOURCES
+from virshmanagerd.enrolment import NONCE_BYTES
 
 
 def test_a_source_without_a_start_has_none() -> None:
@@ -14,6 +15,7 @@ def test_a_source_without_a_start_has_none() -> None:
 def test_a_start_is_taken_once() -> None:
     starts = Starts()
     begun = starts.begin("192.0.2.1", b"n", b"s")
+    assert (begun.server_nonce, begun.salt, len(begun.daemon_nonce)) == (b"n", b"s", NONCE_BYTES)
     assert starts.take("192.0.2.1") == begun
     assert starts.take("192.0.2.1") is None
 

@@ -48,6 +48,13 @@ def test_many_sources_take_bounded_memory(monkeypatch: pytest.MonkeyPatch) -> No
     assert len(limit._full_at) == 10
 
 
+def test_who_was_heard_longest_ago_is_forgotten_first(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(attempts, "MAX_SOURCES", 2)
+    limit = Attempts(1, 10.0, Clock())
+    waits = [limit.wait(f"192.0.2.{number}") for number in (1, 2, 3, 3, 2, 1)]
+    assert waits == [0, 0, 0, 10, 10, 0]
+
+
 @pytest.mark.parametrize(
     ("address", "source"),
     [

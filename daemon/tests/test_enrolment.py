@@ -87,6 +87,17 @@ def test_a_ca_of_the_same_name_is_refused(
     assert "not signed by the proven CA" in refusal(certificate, authority.certificate, identity)
 
 
+def test_a_certificate_for_another_key_is_refused(authority: Authority, identity: Identity) -> None:
+    certificate = authority.host(certificates.new_key().public_key())
+    assert refusal(certificate, authority.certificate, identity) == "the certificate is for another key"
+
+
+def test_a_certificate_is_valid_to_its_last_second(authority: Authority, identity: Identity) -> None:
+    certificate = authority.host(identity.key.public_key())
+    for moment in (certificate.not_valid_before_utc, certificate.not_valid_after_utc):
+        enrolment.check_host_certificate(certificate, [authority.certificate], identity, moment)
+
+
 def test_a_certificate_out_of_date_is_refused(authority: Authority, identity: Identity) -> None:
     certificate = authority.host(identity.key.public_key(), start=-2 * HOUR, end=-HOUR)
     assert "not valid now" in refusal(certificate, authority.certificate, identity)

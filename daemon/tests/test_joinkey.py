@@ -13,6 +13,7 @@ import warnings
 from pathlib import Path
 from typing import Any
 from unittest import mock
+from uuid import uuid4
 
 import pytest
 from authority import Authority
@@ -204,6 +205,19 @@ def test_a_spent_file_that_stays_is_remembered(path: Path, tmp_path: Path, autho
     assert JoinFile(path, tmp_path).read() is None
     authority.drop(path)
     assert file.read() is None
+
+
+def test_every_spent_key_is_remembered(path: Path, tmp_path: Path, authority: Authority) -> None:
+    file = JoinFile(path, tmp_path)
+    others = [str(uuid4()) for _ in range(2)]
+    with mock.patch.object(Path, "unlink", side_effect=PermissionError(13, "Permission denied")):
+        for key_id in (*others, authority.key_id):
+            authority.drop(path, key_id=key_id)
+            file.read()
+            file.spend(key_id)
+    for key_id in (*others, authority.key_id):
+        authority.drop(path, key_id=key_id)
+        assert JoinFile(path, tmp_path).read() is None, key_id
 
 
 def test_a_full_disk_is_no_reason_to_fail(

@@ -43,6 +43,17 @@ def test_a_damaged_file_never_means_unclaimed(path: Path, content: bytes) -> Non
         Ownership(path)
 
 
+def test_what_was_proven_is_kept_until_the_end(path: Path) -> None:
+    found = Ownership(path, Clock())
+    found.begin(b"f", "server", "ca", "key")
+    running = found.enrolment
+    assert running
+    assert (running.prover, running.server_id, running.ca, running.key_id) == (b"f", "server", "ca", "key")
+    found.finish(OWNER)
+    assert not found.changed_on_disk()
+    assert Ownership(path).owner == OWNER
+
+
 def test_enrolling_ends_by_the_clock(path: Path) -> None:
     clock = Clock()
     found = Ownership(path, clock)
