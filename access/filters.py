@@ -1,7 +1,9 @@
+from django.contrib.auth.models import Group, User
 from django_filters.rest_framework import (
     BooleanFilter,
     CharFilter,
     IsoDateTimeFilter,
+    ModelChoiceFilter,
     MultipleChoiceFilter,
     NumberFilter,
 )
@@ -35,7 +37,7 @@ class UserFilter(SearchFilterSet):
 
     active = BooleanFilter(field_name="is_active")
     superuser = BooleanFilter(field_name="is_superuser")
-    group = NumberFilter(field_name="groups")
+    group = ModelChoiceFilter(field_name="groups", queryset=Group.objects.all())
 
 
 class GroupFilter(SearchFilterSet):
@@ -45,7 +47,7 @@ class GroupFilter(SearchFilterSet):
 class GrantFilter(SearchFilterSet):
     search_fields = ("user__username", "group__name", "tag")
 
-    user = NumberFilter()
-    group = NumberFilter()
+    user = ModelChoiceFilter(queryset=User.objects.all())
+    group = ModelChoiceFilter(queryset=Group.objects.all())
     target = MultipleChoiceFilter(choices=Target.choices, distinct=False)
     object_id = NumberFilter()
