@@ -1,4 +1,5 @@
-from collections.abc import Callable, Iterator
+import asyncio
+from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
@@ -6,6 +7,7 @@ from typing import Any
 import pytest
 from pytest_django.fixtures import Settings
 
+from domains.watcher import Watcher, following, watching
 from hosts import guards, services, trust
 from hosts.agent import hang_up
 from hosts.identify import Identity, identify
@@ -32,6 +34,19 @@ def server(
 def join() -> dict[str, Any]:
     """The content of a join.json that is good for any host."""
     return services.create_join_key()[1]
+
+
+@pytest.fixture
+async def watcher(monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Watcher]:
+    """One that runs, and looks often whom to follow."""
+    monkeypatch.setattr(watching, "ROSTER_SECONDS", 0.05)
+    monkeypatch.setattr(following, "FIRST_PAUSE", 0.2)
+    monkeypatch.setattr(following, "LIST_PAUSE", 0.05)
+    found = Watcher()
+    task = asyncio.create_task(found.run())
+    yield found
+    task.cancel()
+    await asyncio.wait([task])
 
 
 @pytest.fixture

@@ -1,7 +1,6 @@
 """From libvirt's event, through a real daemon and a watcher, to the row and to the pages."""
 
-import asyncio
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 from uuid import UUID
 
@@ -10,7 +9,7 @@ import pytest
 from channels.db import database_sync_to_async
 
 from domains.models import Domain
-from domains.watcher import Watcher, following, watching
+from domains.watcher import Watcher, following
 from hosts import live
 from hosts.agent.stream import open_events
 from hosts.errors import AgentError
@@ -25,22 +24,6 @@ Run = Callable[..., Running]
 Told = list[tuple[str, live.Id, str]]
 OF_DOMAINS = {"domain.changed", "domains.changed"}
 TEST_DOMAIN = UUID("6695eb01-f6a4-8304-79aa-97f2502e193f")
-
-
-@pytest.fixture(autouse=True)
-def hasty(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(watching, "ROSTER_SECONDS", 0.05)
-    monkeypatch.setattr(following, "FIRST_PAUSE", 0.2)
-    monkeypatch.setattr(following, "LIST_PAUSE", 0.05)
-
-
-@pytest.fixture
-async def watcher() -> AsyncIterator[Watcher]:
-    found = Watcher()
-    task = asyncio.create_task(found.run())
-    yield found
-    task.cancel()
-    await asyncio.wait([task])
 
 
 @pytest.fixture

@@ -1,9 +1,8 @@
 """Certificates of real daemons: renewed while streams are open, and recovered after they have expired."""
 
-import asyncio
 import json
 import time
-from collections.abc import AsyncIterator, Callable
+from collections.abc import Callable
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -21,7 +20,7 @@ from virshmanagerd.exchange import RawRequest
 from virshmanagerd.identity import KEY, OWNER
 
 from access.models import AuditEntry
-from domains.watcher import Watcher, watching
+from domains.watcher import Watcher
 from hosts import services, trust
 from hosts.agent import Recovery, agent_of, hang_up
 from hosts.errors import CertificateOutOfDate, OutsideRanges, RejectedByHost, WrongIdentity
@@ -225,18 +224,6 @@ class TestStreams:
     """Streams of a watcher, over a renewal of either side."""
 
     pytestmark = pytest.mark.django_db(transaction=True)
-
-    @pytest.fixture(autouse=True)
-    def hasty(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        monkeypatch.setattr(watching, "ROSTER_SECONDS", 0.05)
-
-    @pytest.fixture
-    async def watcher(self) -> AsyncIterator[Watcher]:
-        found = Watcher()
-        task = asyncio.create_task(found.run())
-        yield found
-        task.cancel()
-        await asyncio.wait([task])
 
     async def test_they_stay_open_over_a_renewal_of_the_host_and_of_the_server(
         self, run: Run, machine: Machine, watcher: Watcher

@@ -1,8 +1,7 @@
 """The authority is followed by a new one, with real daemons: who moves, and who is left behind."""
 
-import asyncio
 import dataclasses
-from collections.abc import AsyncIterator, Callable
+from collections.abc import Callable
 from datetime import timedelta
 from io import StringIO
 from pathlib import Path
@@ -16,7 +15,7 @@ from django.utils import timezone
 from virshmanagerd import adoptcode, certificates
 
 from access.models import AuditEntry
-from domains.watcher import Watcher, watching
+from domains.watcher import Watcher
 from hosts import services, trust
 from hosts.agent import agent_of, hang_up
 from hosts.errors import NotPossible, RejectedByHost
@@ -304,18 +303,6 @@ class TestStreams:
     """The stream of a watcher, over the whole change."""
 
     pytestmark = pytest.mark.django_db(transaction=True)
-
-    @pytest.fixture(autouse=True)
-    def hasty(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        monkeypatch.setattr(watching, "ROSTER_SECONDS", 0.05)
-
-    @pytest.fixture
-    async def watcher(self) -> AsyncIterator[Watcher]:
-        found = Watcher()
-        task = asyncio.create_task(found.run())
-        yield found
-        task.cancel()
-        await asyncio.wait([task])
 
     async def test_it_stays_open(self, run: Run, machine: Machine, watcher: Watcher) -> None:
         running = run(machine)
