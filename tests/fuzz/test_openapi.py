@@ -11,7 +11,7 @@ from wsgiref.types import WSGIApplication
 
 import pytest
 import schemathesis
-from django.contrib.auth.models import User
+from django.contrib.auth.models import Group, User
 from django.core import signals
 from django.core.wsgi import get_wsgi_application
 from django.db import close_old_connections, transaction
@@ -29,6 +29,8 @@ from schemathesis.specs.openapi.checks import (
     status_code_conformance,
 )
 
+from access.choices import Role, Target
+from access.models import Grant
 from access.services import create_token
 from discovery.models import Crawl, Range
 from domains.models import Domain
@@ -69,7 +71,9 @@ class Well(Journal):
 
 
 @pytest.fixture
-def known(tmp_path: Path, client_identity: ClientIdentity, ada: User) -> Iterator[dict[str, object]]:
+def known(
+    tmp_path: Path, client_identity: ClientIdentity, ada: User, sam: User
+) -> Iterator[dict[str, object]]:
     """One object of each kind that an address may name, by its prefix."""
     journal, told = Well(), told_domain()
     journal.domains[told["uuid"]] = told
@@ -78,6 +82,7 @@ def known(tmp_path: Path, client_identity: ClientIdentity, ada: User) -> Iterato
         network = Range.objects.create(cidr="127.0.0.0/24")
         key, _ = create_join_key(label="fuzz")
         token, _ = create_token(user=ada, name="known", scope="read")
+        group = Group.objects.create(name="fuzz")
         yield {
             "hosts": host.pk,
             "domains": Domain.objects.get(host=host).pk,
@@ -86,6 +91,9 @@ def known(tmp_path: Path, client_identity: ClientIdentity, ada: User) -> Iterato
             "join-keys": key.pk,
             "operations": asked_for(host, ada).pk,
             "tokens": token.pk,
+            "users": sam.pk,
+            "groups": group.pk,
+            "grants": Grant.objects.create(user=sam, role=Role.VIEWER, target=Target.EVERYTHING).pk,
         }
 
 
