@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import os
 import resource
+import sqlite3
 import subprocess
 import sys
 import textwrap
 import time
 import uuid
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -87,6 +90,13 @@ def test_a_closed_journal_stays_closed(opened: Journal) -> None:
     refuses(opened)
 
 
+def test_a_journal_that_was_closed_before_its_first_use_stays_closed(tmp_path: Path) -> None:
+    unused = Journal(tmp_path)
+    unused.close()
+    refuses(unused)
+    assert list(tmp_path.iterdir()) == []
+
+
 FULL = """
     import pathlib, resource, sys
     from virshmanagerd.journal import Entry, Journal, JournalUnwritable
@@ -141,6 +151,24 @@ def test_a_damaged_file_is_moved_aside(
     assert [record.levelno for record in caplog.records] == [logging.ERROR]
     (aside,) = tmp_path.glob("journal.sqlite.damaged-*")
     assert aside.read_bytes() == content
+    assert aside.name in caplog.text
+
+
+def test_a_damage_that_only_a_check_finds(
+    opened: Journal, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """SQLite opens such a file, and would miss entries in it."""
+    opened.receive(entry(), at_once=False)
+    opened.close()
+    with contextlib.closing(sqlite3.connect(tmp_path / journal.FILE, isolation_level=None)) as raw:
+        raw.execute("PRAGMA writable_schema=ON")
+        raw.execute("DELETE FROM sqlite_master WHERE name = 'open_operation'")
+    fresh = Journal(tmp_path)
+    assert fresh.open_entries() == []
+    fresh.close()
+    (aside,) = tmp_path.glob("journal.sqlite.damaged-*")
+    assert aside.name in caplog.text
+    assert "never used" in caplog.text  # a page of the file, in SQLite's words
 
 
 def test_it_is_private_and_on_the_disk(opened: Journal, tmp_path: Path) -> None:
@@ -152,9 +180,39 @@ def test_it_is_private_and_on_the_disk(opened: Journal, tmp_path: Path) -> None:
         assert connection.execute("PRAGMA journal_mode").fetchone()[0] == "wal"
 
 
+@pytest.mark.parametrize(("at_once", "durability"), [(False, "FULL"), (True, "NORMAL")])
+def test_what_waits_is_on_the_disk_and_what_begins_at_once_is_with_its_start(
+    opened: Journal, *, at_once: bool, durability: str
+) -> None:
+    ran: list[str] = []
+    with opened._use() as connection:
+        connection.set_trace_callback(ran.append)
+    first = entry()
+    opened.receive(first, at_once=at_once)
+    opened.start(first.id, {})
+    kept = [line.split("=")[1] if line.startswith("PRAGMA") else line.split()[0] for line in ran]
+    assert kept == [durability, "INSERT", "FULL", "UPDATE"]
+
+
+def test_any_thread_may_use_it(opened: Journal) -> None:
+    first = entry()
+    opened.receive(first, at_once=False)
+    with ThreadPoolExecutor(1) as other:
+        assert other.submit(opened.find, first.id).result() == first
+        other.submit(opened.close).result()
+
+
 def test_nothing_is_opened_before_it_is_used(tmp_path: Path) -> None:
     assert not Journal(tmp_path).exists()
     assert list(tmp_path.iterdir()) == []
+
+
+def test_it_exists_as_soon_as_there_is_a_file(opened: Journal, tmp_path: Path) -> None:
+    assert opened.id
+    assert opened.exists()
+    again = reopened(opened, tmp_path)
+    assert again.exists()
+    again.close()
 
 
 def test_its_id_lasts_as_long_as_the_file(opened: Journal, tmp_path: Path) -> None:
@@ -227,6 +285,17 @@ def test_there_is_one_verdict(opened: Journal) -> None:
     assert opened.open_entries() == []
 
 
+def test_a_failure_keeps_its_problem(opened: Journal, tmp_path: Path) -> None:
+    first, problem = entry(), {"type": "wrong_state", "detail": "it runs"}
+    opened.receive(first, at_once=False)
+    opened.finish(first.id, "failed", {}, problem)
+    again = reopened(opened, tmp_path)
+    found = again.find(first.id)
+    assert found
+    assert (found.state, found.problem, found.is_open) == ("failed", problem, False)
+    again.close()
+
+
 def test_a_deadline_counts_on_through_a_restart(opened: Journal, tmp_path: Path) -> None:
     opened.receive(entry(id="a", deadline=clock.now() + 60, received=clock.now() - 10), at_once=True)
     again = reopened(opened, tmp_path)
@@ -249,6 +318,20 @@ def test_a_deadline_has_passed_after_a_reboot(
     assert found.remaining < 0
     assert found.rebooted
     assert 1000 <= clock.now() - found.received < 1010
+    again.close()
+
+
+def test_what_a_clock_ahead_received_before_a_reboot_was_received_now(
+    opened: Journal, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Not in the future, where it would never be late."""
+    opened.receive(entry(id="a", received_at=time.time() + 1000), at_once=True)
+    monkeypatch.setattr(clock, "BOOT_ID", "another")
+    monkeypatch.setattr(clock, "now", lambda: 500.0)
+    again = reopened(opened, tmp_path)
+    found = again.find("a")
+    assert found
+    assert found.received == 500.0
     again.close()
 
 
