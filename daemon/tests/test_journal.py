@@ -186,7 +186,7 @@ def test_what_waits_is_on_the_disk_and_what_begins_at_once_is_with_its_start(
 ) -> None:
     ran: list[str] = []
     with opened._use() as connection:
-        connection.set_trace_callback(ran.append)
+        connection.set_trace_callback(lambda line: ran.append(line.upper()))
     first = entry()
     opened.receive(first, at_once=at_once)
     opened.start(first.id, {})

@@ -3,6 +3,7 @@
 import hashlib
 import hmac
 import json
+import ssl
 import stat
 import time
 import uuid
@@ -140,6 +141,18 @@ def test_another_authority_did_not_sign_it(client_identity: ClientIdentity, tmp_
     assert not other.issued(client_identity.certificate)
 
 
+def test_who_is_believed_and_who_is_only_recovered(client_identity: ClientIdentity, tmp_path: Path) -> None:
+    """While one authority follows another, hosts have certificates of both; then the old one is former."""
+    ours = client_identity.authority
+    second, third, stranger = (another_authority(tmp_path / name) for name in ("second", "third", "stranger"))
+    rotated = replace(ours, others=(second.certificate,), former=(third.certificate,))
+    signed = [each.sign_host(csr(keys.new_key())) for each in (ours, second, third, stranger)]
+    assert [rotated.issued(each) for each in signed] == [True, False, False, False]
+    assert [rotated.believes(each) for each in signed] == [True, True, False, False]
+    assert [rotated.recovers(each) for each in signed] == [True, True, True, False]
+    assert rotated.bundle == ours.pem + second.pem
+
+
 def test_a_host_certificate(client_identity: ClientIdentity) -> None:
     key = keys.new_key()
     certificate = client_identity.authority.sign_host(csr(key))
@@ -182,6 +195,68 @@ def test_the_certificate_is_renewed_at_half_its_life(settings: Settings, tmp_pat
         assert trust.server_identity() is renewed
     assert renewed.server_id == first.server_id
     assert renewed.authority.issued(renewed.certificate)
+
+
+@pytest.mark.parametrize(
+    ("lives", "due", "valid"),
+    [
+        (-0.01, True, False),
+        (0, False, True),
+        (0.5, False, True),
+        (0.51, True, True),
+        (1, True, True),
+        (1.01, True, False),
+    ],
+)
+def test_when_the_certificate_is_due_and_when_it_is_valid(
+    client_identity: ClientIdentity, *, lives: float, due: bool, valid: bool
+) -> None:
+    """A clock that was set back makes it due, too."""
+    start, end = (
+        client_identity.certificate.not_valid_before_utc,
+        client_identity.certificate.not_valid_after_utc,
+    )
+    now = start + (end - start) * lives
+    assert (client_identity.needs_renewal(now), client_identity.is_valid(now)) == (due, valid)
+
+
+def test_a_certificate_is_renewed_when_another_authority_signs(
+    client_identity: ClientIdentity, tmp_path: Path
+) -> None:
+    ours, other = client_identity.authority, another_authority(tmp_path / "other")
+    follower = replace(other, others=(ours.certificate,))
+    renewed = client.load(client_identity.file.parent, follower)
+    assert replace(client_identity, authority=follower).needs_renewal(datetime.now(UTC))
+    assert other.issued(renewed.certificate)
+    assert renewed.server_id == client_identity.server_id
+
+
+def test_a_certificate_of_an_authority_that_is_not_ours_is_none(
+    client_identity: ClientIdentity, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It does not go on while nothing can be signed."""
+    other = another_authority(tmp_path / "other")
+    monkeypatch.setattr(asking, "exchange", down)
+    with pytest.raises(SigningError):
+        client.load(client_identity.file.parent, other)
+
+
+def test_owned_hosts_are_verified_and_strangers_are_not(client_identity: ClientIdentity) -> None:
+    owned, introducing = client_identity.owned_context(), client_identity.introducing_context()
+    assert (owned.check_hostname, owned.verify_mode) == (True, ssl.CERT_REQUIRED)
+    authority = client_identity.authority.certificate.public_bytes(Encoding.DER)
+    assert owned.get_ca_certs(binary_form=True) == [authority]
+    assert (introducing.check_hostname, introducing.verify_mode) == (False, ssl.CERT_NONE)
+    assert {owned.minimum_version, introducing.minimum_version} == {ssl.TLSVersion.TLSv1_3}
+
+
+def test_other_terms_of_tls_have_another_name(client_identity: ClientIdentity, tmp_path: Path) -> None:
+    """Connections that were opened on other terms are not used again."""
+    other = another_authority(tmp_path / "other")
+    rotated = replace(client_identity.authority, others=(other.certificate,))
+    shown = replace(client_identity, certificate=other.certificate)
+    assert client_identity.terms == replace(client_identity).terms
+    assert len({client_identity.terms, replace(client_identity, authority=rotated).terms, shown.terms}) == 3
 
 
 def down(signer: Path, request: bytes) -> bytes:
