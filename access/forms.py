@@ -91,6 +91,12 @@ class QuestionForm(TargetForm):
     target = forms.ChoiceField(
         label=_("To"), choices=[(one.value, one.label) for one in Target if one != Target.TAG]
     )
+    name = forms.CharField(
+        label=_("Name"),
+        max_length=255,
+        required=False,
+        help_text=_("Of the host or the domain, or its UUID."),
+    )
 
     field_order = ["user", "verb", "target", "name"]
 

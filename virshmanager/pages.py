@@ -93,6 +93,8 @@ def overview(request: PageRequest) -> HttpResponse:
     context = {
         "section": "overview",
         "numbers": numbers,
+        # Who has a role on domains alone sees no host: nothing is said of what they are made of.
+        "sees_hosts": request.rights.administers or any(numbers["hosts"]["trust"].values()),
         "memory": memory(hosts),
         "vcpus": vcpus,
         "vcpus_per_cpu": vcpus / numbers["cpus"] if numbers["cpus"] else None,

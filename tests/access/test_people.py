@@ -200,6 +200,14 @@ class TestExplain:
         nobody = browser.get("/explain/", question | {"user": "nobody"})
         assert nobody.status_code == 422
 
+    def test_the_page_of_an_object_asks_about_it(self, browser: Client, web: Domain) -> None:
+        for thing, target in ((web, "domain"), (web.host, "host")):
+            question = f"?target={target}&amp;name={thing.uuid}"
+            assert question in browser.get(f"/{target}s/{thing.pk}/").content.decode()
+            form = browser.get("/explain/", {"target": target, "name": str(thing.uuid)})
+            assert form.status_code == 200
+            assert f'value="{thing.uuid}"' in form.content.decode()
+
 
 class TestPages:
     def test_a_grant_by_name_or_not_at_all(self, browser: Client, sam: User, web: Domain) -> None:
@@ -244,3 +252,16 @@ class TestPages:
         granted(sam, Role.VIEWER, web)
         web.delete()
         assert "was forgotten" in browser.get(f"/users/{sam.pk}/").content.decode()
+
+
+def test_who_sees_a_domain_alone_is_told_nothing_of_hosts(client: Client, sam: User, web: Domain) -> None:
+    granted(sam, Role.VIEWER, web)
+    client.force_login(sam)
+    overview = client.get("/").content.decode()
+    assert "Domains running" in overview
+    assert "Hosts online" not in overview
+    assert "No host is owned yet" not in overview
+    hosts = client.get("/hosts/").content.decode()
+    assert "No host to see" in hosts
+    assert "put a join.json" not in hosts
+    assert "/explain/" not in client.get(f"/domains/{web.pk}/").content.decode()

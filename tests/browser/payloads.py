@@ -3,11 +3,13 @@
 import ipaddress
 from datetime import timedelta
 from typing import Final
+from urllib.parse import urlencode
 
 from django.contrib.auth.models import Group, User
 from django.utils import timezone
 
-from access.services import create_token
+from access.choices import LONGEST_TAG, Role, Target
+from access.services import Place, create_token, grant
 from discovery.models import Address, Crawl, Range
 from domains.models import Domain
 from hosts.models import Host, JoinKey, Operation, OperationEvent
@@ -60,14 +62,22 @@ def fill() -> None:
         _operation(host, known, text)
         create_join_key(label=text[:100])
         create_token(user=User.objects.get(username="ada"), name=text)
-        Group.objects.create(name=text[:150])
-        User.objects.create(username=f"{number} {text}"[:150], first_name=text[:150])
+        group = Group.objects.create(name=text[:150])
+        user = User.objects.create(username=f"{number} {text}"[:150], first_name=text[:150])
+        user.groups.add(group)
+        _grants(user, group, host, known, text)
         Range.objects.create(cidr=f"203.0.113.{number}/32", label=text, enabled=False)
     JoinKey.objects.update(label=ALL)
     now = timezone.now()
     Crawl.objects.create(range=range_, phase="full", state="failed", finished_at=now, problem={"detail": ALL})
     packed = b"\0" * 10 + b"\xff\xff" + ipaddress.ip_address("198.51.100.1").packed
     Address.objects.create(range=range_, ip="198.51.100.1", packed=packed, kind="foreign", reason=ALL)
+
+
+def _grants(user: User, group: Group, host: Host, known: Domain, text: str) -> None:
+    grant(group, Role.VIEWER, Place(Target.TAG, tag=text[:LONGEST_TAG]), actor=user)
+    grant(user, Role.OPERATOR, Place(Target.HOST, object_id=host.pk), actor=user)
+    grant(user, Role.VIEWER, Place(Target.DOMAIN, object_id=known.pk), actor=user)
 
 
 def _operation(host: Host, known: Domain, text: str) -> None:
@@ -90,6 +100,9 @@ def pages() -> list[str]:
     """Each page once, with all of them on it."""
     host, guest = Host.objects.get(hostname=ALL), Domain.objects.get(name=ALL)
     operation, range_ = Operation.objects.get(target_name=ALL), Range.objects.get(cidr="198.51.100.0/24")
+    group = Group.objects.get(name=ALL[:150])
+    user = group.user_set.get()
+    question = urlencode({"user": user, "verb": "start", "target": "domain", "name": guest.uuid})
     at = f"/domains/{guest.pk}/"
     return [
         *("/", "/discovery/", "/hosts/", "/domains/", "/operations/", "/join-keys/", "/account/tokens/"),
@@ -97,5 +110,7 @@ def pages() -> list[str]:
         *(at, f"{at}edit/", f"{at}verbs/", f"{at}verbs/destroy/", f"{at}forget/", f"{at}console/"),
         *(f"/operations/{operation.pk}/", f"/discovery/ranges/{range_.pk}/", "/audit/"),
         *(f"/discovery/ranges/{range_.pk}/edit/", f"/discovery/ranges/{range_.pk}/at/198.51.100.1/"),
+        *("/users/", f"/users/{user.pk}/", "/groups/", f"/groups/{group.pk}/", f"/groups/{group.pk}/delete/"),
+        f"/explain/?{question}",
         *("/admin/hosts/host/", "/admin/auth/user/", "/admin/auth/group/", "/admin/access/apitoken/"),
     ]

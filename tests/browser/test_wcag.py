@@ -26,6 +26,8 @@ PATHS = [
     *("/domains/bulk/?verb=destroy&ids=1&ids=2&ids=3", "/operations/", "/operations/?search=nobody"),
     *("/join-keys/", "/join-keys/create/", "/account/tokens/", "/account/password/change/", "/hosts/99999/"),
     *("/account/factors/", "/account/sessions/", "/audit/"),
+    *("/users/", "/users/?search=nobody", "/users/1/", "/groups/", "/explain/?target=domain"),
+    "/explain/?user=ada&verb=see&target=everything&name=",
 ]
 
 
@@ -58,7 +60,7 @@ def test_the_way_in_is_accessible(crawled: Site, scheme: str) -> None:
 
 
 def test_a_phone_gets_accessible_pages(crawled: Site) -> None:
-    paths = ["/", "/discovery/", "/domains/", "/domains/1/", "/operations/"]
+    paths = ["/", "/discovery/", "/domains/", "/domains/1/", "/operations/", "/users/", "/users/1/"]
     assert violations(crawled, paths, viewport=PHONE) == []
 
 

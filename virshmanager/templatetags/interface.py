@@ -14,6 +14,7 @@ from django.utils.html import format_html, format_html_join
 from django.utils.http import urlencode
 from django.utils.safestring import SafeString
 from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy
 
 from access.choices import Action
 from discovery.models import Crawl
@@ -32,6 +33,15 @@ TONES = {
     "good": {"online", "owned", "running", "succeeded", "usable", "hypervisor", "passed"},
     "warn": {"stale", "pending", "found", "paused", "blocked", "shutdown", "foreign", "queued", "noted"},
     "bad": {"offline", "denied", "crashed", "failed"},
+}
+KINDS = {
+    "apitoken": gettext_lazy("API token"),
+    "domain": gettext_lazy("domain"),
+    "group": gettext_lazy("group"),
+    "host": gettext_lazy("host"),
+    "joinkey": gettext_lazy("join key"),
+    "quarantinedkey": gettext_lazy("quarantined key"),
+    "user": gettext_lazy("user"),
 }
 STATE = '<span class="state state-{}" data-state="{}"><span class="dot" aria-hidden="true"></span>{}</span>'
 
@@ -197,6 +207,12 @@ def memory_used(host: Host) -> int:
 def action_name(word: str) -> str:
     """What an action of the audit is called; one of a later version by its word."""
     return str(Action(word).label) if word in Action.values else word
+
+
+@register.filter
+def target_kind(word: str) -> str:
+    """What a type of target of the audit is called: rows keep the names of models, which have no spaces."""
+    return str(KINDS.get(word, word))
 
 
 @register.filter
