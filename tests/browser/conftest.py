@@ -30,15 +30,19 @@ def fresh(tmp_path_factory: pytest.TempPathFactory, play: Playwright) -> Iterato
 @pytest.fixture(scope="package")
 def site(fresh: Site) -> Site:
     """Ada has made her account by the setup link, and is signed in."""
-    with fresh.page(signed_in=False) as page:
-        page.goto(fresh.setup_link)
+    return set_up(fresh)
+
+
+def set_up(site: Site) -> Site:
+    with site.page(signed_in=False) as page:
+        page.goto(site.setup_link)
         page.get_by_label("Username").fill("ada")
         page.get_by_label("Password", exact=True).fill(PASSWORD)
         page.get_by_label(re.compile("Password.*confirmation|confirm", re.IGNORECASE)).fill(PASSWORD)
         page.get_by_role("button", name="Create and sign in").click()
         expect(page.get_by_role("heading", name="Overview")).to_be_visible()
-        fresh.state = dict(page.context.storage_state())
-    return fresh
+        site.state = dict(page.context.storage_state())
+    return site
 
 
 def add_range(page: Page, site: Site) -> None:

@@ -2,18 +2,27 @@
 
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from playwright.sync_api import expect
+from playwright.sync_api import Playwright, expect
 
 from tests.simulator.playing import ROOT, simulation
 
-from .site import Site
+from .conftest import set_up
+from .site import Site, serving
 
 pytestmark = [pytest.mark.browser, pytest.mark.timeout(120)]
 
 NETWORK, ADDRESS = "127.0.80.0/29", "127.0.80.1"
+
+
+@pytest.fixture
+def site(tmp_path_factory: pytest.TempPathFactory, play: Playwright) -> Iterator[Site]:
+    """A server of its own: others begin with one that knows no network."""
+    with serving(tmp_path_factory.mktemp("adopting"), play) as fresh:
+        yield set_up(fresh)
 
 
 def code_of(state: Path) -> str:
