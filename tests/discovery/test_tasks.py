@@ -1,5 +1,6 @@
 """Beat and workers: what is due is asked for, and carried by a real worker."""
 
+import logging
 from collections.abc import Callable, Iterator
 from datetime import timedelta
 
@@ -22,7 +23,9 @@ pytestmark = pytest.mark.django_db(transaction=True)
 
 @pytest.fixture
 def worker(redis_server: Redis) -> Iterator[None]:
-    with start_worker(app, pool="threads", concurrency=4, perform_ping_check=False, shutdown_timeout=20):
+    how = {"pool": "threads", "concurrency": 4, "perform_ping_check": False, "shutdown_timeout": 20}
+    # It sets the level of the root logger, for all tests after it as well.
+    with start_worker(app, loglevel=logging.getLogger().level, **how):
         yield
 
 
