@@ -7,6 +7,7 @@ import ssl
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from hashlib import sha256
+from itertools import takewhile
 from pathlib import Path
 from typing import Any
 from uuid import uuid4
@@ -83,7 +84,10 @@ class Daemon:
 
     def _talk(self, connection: socket.socket) -> None:
         with connection.makefile("rb") as stream:
-            head = b"".join(iter(stream.readline, b"\r\n"))
+            # Who was shown another key asks for nothing, and hangs up.
+            head = b"".join(takewhile(lambda line: line != b"\r\n", stream))
+            if not head:
+                return
             length = int(head.lower().partition(b"content-length: ")[2].split(b"\r\n")[0])
             step = head.split(b" ")[1].decode().removeprefix("/v1/enrol/")
             self.asked.append(step)
