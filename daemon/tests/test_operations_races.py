@@ -143,12 +143,14 @@ def test_who_has_given_up_is_not_heard(server: Server, world: World, authority: 
     number = str(uuid.uuid4())
     session = server.host.session(authority.server())
     assert session.request("GET", "/v1/domains").status == 200
-    gate = threading.Event()
+    held, gate = threading.Event(), threading.Event()
 
     def hold() -> None:
+        held.set()
         gate.wait(10)
 
     world.engine.call(hold)
+    assert held.wait(10)
     client = HTTPConnection(*server.host.address)
     client.sock = session.socket
     client.request("PUT", f"/v1/operations/{number}", json.dumps(order("start", "off")))
