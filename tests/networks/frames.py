@@ -16,6 +16,7 @@ _BUFFER = 16 << 20
 _ARP, _IPV4 = b"\x08\x06", b"\x08\x00"
 # Where a frame names whom it is for: the ARP target (RFC 826), the destination of an IPv4 packet.
 _TARGET = {_ARP: slice(38, 42), _IPV4: slice(30, 34)}
+_PROTOCOL, _TCP, _TCP_FLAGS, _SYN = 23, 6, 47, 2
 
 
 class Frames:
@@ -24,11 +25,17 @@ class Frames:
     def __init__(self, watcher: socket.socket) -> None:
         self._watcher = watcher
         self._sent: Counter[str] = Counter()
+        self._dialled: Counter[str] = Counter()
 
     def sent_to(self, address: str) -> int:
         """How many frames were for `address`: ARP requests for it, and IPv4 packets to it."""
         self._read()
         return self._sent[address]
+
+    def dialled(self, address: str) -> int:
+        """How often TCP was begun to `address`; the kernel still speaks of connections that ended."""
+        self._read()
+        return self._dialled[address]
 
     def _read(self) -> None:
         while True:
@@ -37,7 +44,10 @@ class Frames:
             except BlockingIOError:
                 return
             if origin[2] == socket.PACKET_OUTGOING and (target := _TARGET.get(frame[12:14])):
-                self._sent[str(IPv4Address(frame[target]))] += 1
+                address = str(IPv4Address(frame[target]))
+                self._sent[address] += 1
+                if frame[12:14] == _IPV4 and frame[_PROTOCOL] == _TCP and frame[_TCP_FLAGS] & _SYN:
+                    self._dialled[address] += 1
 
 
 @contextmanager

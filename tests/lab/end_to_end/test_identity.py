@@ -160,7 +160,7 @@ class TestRetired:
         with watched(site.server) as frames:
             server.crawl(BLOCK, "probe")
             server.ask("POST", f"hosts/{server.host('hv1')['id']}/probe/")
-            assert frames.sent_to("10.78.9.30") == 0
+            assert frames.dialled("10.78.9.30") == 0
             assert frames.sent_to("10.78.9.11") > 0
         server.crawl(BLOCK)
         assert server.ask("GET", f"{path}/")["trust"] == "retired"
