@@ -4,7 +4,6 @@ Whoever was not reached by then belongs to this server as far as it knows, and i
 frees it with `virshmanagerd reset`.
 """
 
-import time
 from datetime import timedelta
 from typing import Final
 
@@ -15,6 +14,7 @@ from ..choices import Trust
 from ..errors import AgentError, WrongIdentity, sentence
 from ..identify import Identity, identify
 from ..models import Host
+from .pacing import for_about
 from .records import announce
 
 FAREWELL_FOR: Final = timedelta(hours=1)
@@ -22,14 +22,8 @@ FAREWELL_FOR: Final = timedelta(hours=1)
 
 def repeat_farewells(seconds: float) -> int:
     """Ask who was not reached yet, for about so many seconds; return how many were reached now."""
-    ends_at = time.monotonic() + seconds
     waiting = Host.objects.filter(trust=Trust.RETIRED, farewell_until__gt=timezone.now())
-    told = 0
-    for host in waiting.order_by("farewell_until"):
-        if time.monotonic() > ends_at:
-            break
-        told += say_farewell(host)
-    return told
+    return sum(map(say_farewell, for_about(seconds, waiting.order_by("farewell_until"))))
 
 
 def say_farewell(host: Host) -> bool:

@@ -5,8 +5,7 @@ it is there again.
 """
 
 import logging
-import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from datetime import datetime, timedelta
 from typing import Final, Protocol
 
@@ -26,6 +25,7 @@ from ..models import Host, HostQuerySet
 from ..trust import keys
 from ..trust.keys import SigningRequest
 from .certificates import note_in_use, record_certificate
+from .pacing import for_about
 from .records import announce
 from .refreshing import refresh
 
@@ -47,14 +47,12 @@ class Way(Protocol):
 
 def renew_due(seconds: float) -> int:
     """Renew what is due, one host after the other, for about so many seconds; return how many it were."""
-    ends_at = time.monotonic() + seconds
-    done = 0
-    for host in _due(timezone.now()):
-        if time.monotonic() > ends_at:
-            break
-        if take_turn(host):
-            done += renew(host)
-    return done
+    return sum(map(renew, in_turn(seconds, _due(timezone.now()))))
+
+
+def in_turn(seconds: float, hosts: Iterable[Host]) -> Iterator[Host]:
+    """Those of these hosts that nobody else tries, for about so many seconds."""
+    return filter(_take_turn, for_about(seconds, hosts))
 
 
 def renew(host: Host) -> bool:
@@ -101,7 +99,7 @@ def _due(now: datetime) -> Iterator[Host]:
             yield host
 
 
-def take_turn(host: Host) -> bool:
+def _take_turn(host: Host) -> bool:
     """One process tries a host at a time, and not again for a while."""
     now = timezone.now()
     free: HostQuerySet = Host.objects.filter(

@@ -4,8 +4,6 @@ A worker goes on every minute, and does what is left: it may be killed at any po
 """
 
 import logging
-import time
-from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from hashlib import sha256
@@ -26,7 +24,7 @@ from ..models import Host, HostQuerySet, JoinKey
 from ..trust import Rotation
 from ..trust.keys import certificate_fingerprint
 from .join_keys import revoke_join_key
-from .renewing import renew, take_turn
+from .renewing import in_turn, renew
 
 logger = logging.getLogger(__name__)
 
@@ -60,7 +58,7 @@ def go_on_rotating(seconds: float) -> None:
     rotation = trust.rotation()
     if rotation is None:
         return
-    for host in _in_turn(behind(rotation), seconds):
+    for host in in_turn(seconds, _longest_untried(behind(rotation))):
         _bring_along(host, rotation)
     now = timezone.now()
     if rotation.stage == "spreading":
@@ -91,15 +89,10 @@ def mark(authorities: tuple[x509.Certificate, ...]) -> str:
     return sha256("".join(map(certificate_fingerprint, authorities)).encode()).hexdigest()
 
 
-def _in_turn(hosts: HostQuerySet, seconds: float) -> Iterator[Host]:
+def _longest_untried(hosts: HostQuerySet) -> HostQuerySet:
     """Those first that were not tried for longest: some may never answer."""
-    ends_at = time.monotonic() + seconds
     asked = hosts.exclude(problem="duplicate_identity")
-    for host in asked.order_by(F("renewal_tried_at").asc(nulls_first=True)):
-        if time.monotonic() > ends_at:
-            return
-        if take_turn(host):
-            yield host
+    return asked.order_by(F("renewal_tried_at").asc(nulls_first=True))
 
 
 def _bring_along(host: Host, rotation: Rotation) -> None:
