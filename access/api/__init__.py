@@ -1,6 +1,7 @@
 """The API of access: one's own tokens, the audit, and who may do what."""
 
-from .own import AuditViewSet, TokenViewSet
+from .audit import AuditViewSet
 from .people import ExplainView, GrantViewSet, GroupViewSet, UserViewSet
+from .tokens import TokenViewSet
 
 __all__ = ["AuditViewSet", "ExplainView", "GrantViewSet", "GroupViewSet", "TokenViewSet", "UserViewSet"]

@@ -1,21 +1,18 @@
 """The pages of access: one's own, the audit, and who may do what."""
 
-from .explaining import explain
-from .granting import grant_to_group, grant_to_user, revoke_grant
-from .groups import create_group, delete_group, group, groups
-from .own import (
+from .audit import audit, export_audit
+from .entering import (
     Recover,
-    audit,
     back_from_provider,
     change_password,
-    create_token,
-    delete_token,
-    export_audit,
     reauthenticate_at_provider,
     setup,
     sign_in_at_provider,
-    tokens,
 )
+from .explaining import explain
+from .granting import grant_to_group, grant_to_user, revoke_grant
+from .groups import create_group, delete_group, group, groups
+from .tokens import create_token, delete_token, tokens
 from .users import create_user, put_into_groups, set_active, user, users
 
 __all__ = [

@@ -1,4 +1,4 @@
-"""The pages of setup and recovery, signing in at a provider, API tokens, and the audit."""
+"""Setup and recovery, one's password, and signing in at a provider."""
 
 from typing import Any
 
@@ -10,35 +10,23 @@ from allauth.socialaccount.providers.oauth2.client import OAuth2Error
 from allauth.socialaccount.providers.oauth2.views import OAuth2CallbackView, OAuth2LoginView, OAuth2View
 from allauth.usersessions.models import UserSession
 from django.conf import settings
-from django.contrib import messages
 from django.contrib.auth import login
 from django.contrib.auth.decorators import login_not_required
 from django.contrib.auth.forms import SetPasswordForm
 from django.contrib.auth.models import User
 from django.contrib.auth.views import PasswordResetConfirmView
 from django.db import transaction
-from django.db.models import QuerySet
-from django.http import Http404, HttpRequest, HttpResponse, HttpResponseBadRequest, HttpResponseBase
-from django.shortcuts import get_object_or_404, redirect, render
-from django.urls import reverse, reverse_lazy
-from django.utils.translation import gettext as _
+from django.http import Http404, HttpRequest, HttpResponse
+from django.shortcuts import redirect, render
+from django.urls import reverse_lazy
 from django.views.decorators.cache import never_cache
 from django.views.decorators.debug import sensitive_post_parameters
 from django.views.decorators.http import require_http_methods, require_POST, require_safe
 
-from .. import proof, provider, services
-from ..choices import Action, Result
+from .. import provider, services
 from ..errors import SetupClosed
-from ..exporting import streamed
-from ..filters import AuditFilter
-from ..forms import FirstAdministratorForm, TokenForm
-from ..listing import listing
-from ..models import ApiToken, AuditEntry
-from ..permissions import open_to_grants
+from ..forms import FirstAdministratorForm
 from ..requests import PageRequest
-
-# What the form above the table asks for; other filters come from links, and stay.
-FIELDS_OF_THE_FORM = frozenset({"search", "actor", "action", "result", "target", "after", "before"})
 
 
 @login_not_required
@@ -139,69 +127,3 @@ def reauthenticate_at_provider(request: PageRequest) -> HttpResponse:
         raise Http404
     context = {"provider": settings.VIRSHMANAGER_OIDC, "next": request.GET.get("next", "")}
     return render(request, "account/reauthenticate_provider.html", context)
-
-
-@require_safe
-@open_to_grants
-def tokens(request: PageRequest) -> HttpResponse:
-    return render(request, "access/tokens.html", {"form": TokenForm(), "tokens": _tokens_of(request)})
-
-
-@never_cache
-@require_POST
-@open_to_grants
-def create_token(request: PageRequest) -> HttpResponse:
-    """The answer shows the token, this once."""
-    if detour := proof.detour(request, request.user, back=reverse("tokens")):
-        return detour
-    form = TokenForm(request.POST)
-    context: dict[str, object] = {"form": form}
-    if form.is_valid():
-        token, text = services.create_token(user=request.user, **form.cleaned_data)
-        context = {"form": TokenForm(), "created": token, "text": text}
-    context["tokens"] = _tokens_of(request)
-    return render(request, "access/tokens.html", context, status=422 if form.errors else 200)
-
-
-@require_POST
-@open_to_grants
-def delete_token(request: PageRequest, pk: int) -> HttpResponse:
-    token = get_object_or_404(_tokens_of(request), pk=pk)
-    token.delete()
-    messages.success(request, _("The token %(name)s was deleted.") % {"name": token.name})
-    return redirect("tokens")
-
-
-def _tokens_of(request: PageRequest) -> QuerySet[ApiToken]:
-    """A person sees and ends his own tokens."""
-    own: QuerySet[ApiToken] = ApiToken.objects.filter(user=request.user)
-    return own
-
-
-@require_safe
-def audit(request: PageRequest) -> HttpResponse:
-    """Who did what, the newest first."""
-    found = listing(request, AuditFilter, AuditEntry.objects.all(), orderings={"at"}, default="-at")
-    shown = [name for name in AuditFilter.base_filters if name not in FIELDS_OF_THE_FORM]
-    context = {
-        "section": "audit",
-        "list": found,
-        "ordering": found.ordering,
-        "entries": found.page.object_list,
-        "actions": Action.choices,
-        "results": Result.choices,
-        "filters": request.GET,
-        "kept": [
-            (name, value) for name in [*shown, "ordering"] for value in request.GET.getlist(name) if value
-        ],
-    }
-    return render(request, "access/audit.html", context)
-
-
-@require_safe
-def export_audit(request: PageRequest) -> HttpResponseBase:
-    """The rows that the address asks for, as a file."""
-    filters = AuditFilter(request.GET, queryset=AuditEntry.objects.all(), request=request)
-    if not filters.is_valid():
-        return HttpResponseBadRequest(_("A filter in the address is not known."))
-    return streamed(request, filters.qs)
