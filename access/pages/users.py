@@ -1,7 +1,6 @@
 """The pages of users."""
 
-import re
-from typing import Any, Final
+from typing import Any
 
 from django.contrib import messages
 from django.contrib.auth.models import Group, User
@@ -18,10 +17,9 @@ from ..filters import UserFilter
 from ..forms import GrantForm, UserForm
 from ..listing import listing
 from ..models import Grant
-from ..requests import PageRequest
+from ..requests import PageRequest, keys_in
 
 SECTION = {"section": "users"}
-A_KEY: Final = re.compile("[0-9]{1,9}").fullmatch
 ORDERINGS = {"username", "is_active", "last_login", "date_joined"}
 
 
@@ -86,7 +84,7 @@ def set_active(request: PageRequest, pk: int) -> HttpResponse:
 @require_POST
 def put_into_groups(request: PageRequest, pk: int) -> HttpResponse:
     found = get_object_or_404(User, pk=pk)
-    keys = [int(key) for key in request.POST.getlist("groups") if A_KEY(key)]
+    keys = keys_in(request.POST, "groups", digits=9)
     services.put_into_groups(found, Group.objects.filter(pk__in=keys), actor=request.user)
     messages.success(request, _("The groups of %(name)s were changed.") % {"name": found})
     return redirect("user", pk)

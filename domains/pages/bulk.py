@@ -1,6 +1,5 @@
 """One verb for all selected domains: first what it would do, to each of them, then the act."""
 
-import re
 from typing import Final, cast
 from urllib.parse import urlencode
 from uuid import uuid4
@@ -16,7 +15,7 @@ from django.views.decorators.http import require_http_methods
 
 from access import proof
 from access.permissions import open_to_grants
-from access.requests import PageRequest
+from access.requests import PageRequest, keys_in
 from hosts.errors import HostsError
 
 from .. import services
@@ -28,7 +27,6 @@ from .table import SECTION
 
 # What a page of the table can select at most, with some room.
 MOST_SELECTED: Final = 500
-A_KEY = re.compile("[0-9]{1,18}").fullmatch
 
 
 @require_http_methods(["GET", "HEAD", "POST"])
@@ -41,7 +39,7 @@ def bulk(request: PageRequest) -> HttpResponse:
         raise Http404
     if not request.rights.operates:
         raise PermissionDenied
-    keys = list(dict.fromkeys(int(key) for key in asked.getlist("ids") if A_KEY(key)))[:MOST_SELECTED]
+    keys = list(dict.fromkeys(keys_in(asked, "ids")))[:MOST_SELECTED]
     if verb.name in proof.PROVEN:
         question = f"{request.path}?{urlencode({'verb': verb.name, 'ids': keys}, doseq=True)}"
         if detour := proof.detour(request, request.user, back=question):

@@ -1,6 +1,5 @@
 """Those that wait for a person, with their keys; and the verdict on each that was chosen."""
 
-import re
 from collections.abc import Sequence
 from typing import Final
 
@@ -11,14 +10,13 @@ from django.utils.translation import gettext as _
 from django.utils.translation import ngettext
 from django.views.decorators.http import require_http_methods
 
-from access.requests import PageRequest
+from access.requests import PageRequest, keys_in
 
 from .. import services
 from ..choices import MOST_APPROVED
 from ..models import Host
 from ..services import Verdict
 
-A_KEY: Final = re.compile("[0-9]{1,18}").fullmatch
 CONFLICT: Final = 409
 
 
@@ -26,7 +24,7 @@ CONFLICT: Final = 409
 def approve_hosts(request: PageRequest) -> HttpResponse:
     if request.method != "POST":
         return _ask(request)
-    ids = [int(key) for key in request.POST.getlist("ids") if A_KEY(key)]
+    ids = keys_in(request.POST, "ids")
     if not ids or len(ids) > MOST_APPROVED:
         messages.error(request, _("Select from 1 to %(most)d hosts.") % {"most": MOST_APPROVED})
         return redirect("approve-hosts")
