@@ -1,6 +1,6 @@
 import asyncio
 from collections.abc import AsyncIterator, Callable, Iterator
-from contextlib import ExitStack
+from contextlib import ExitStack, asynccontextmanager
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +13,7 @@ from hosts.agent import hang_up
 from hosts.identify import Identity, identify
 from hosts.models import Host
 from hosts.services import Meeting
+from tests.domains.watcher.waiting import until
 
 from .machines import Machine, Running
 
@@ -47,6 +48,27 @@ async def watcher(monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Watcher]:
     yield found
     task.cancel()
     await asyncio.wait([task])
+
+
+@asynccontextmanager
+async def by_one_stream(watcher: Watcher, running: Running) -> AsyncIterator[None]:
+    """What is done inside ends no stream: the watcher hears the host by the same one before and after."""
+
+    async def alive() -> bool:
+        return any(follower.alive for follower in watcher.followers.values())
+
+    await until(alive)
+    (follower,) = watcher.followers.values()
+    stream = follower._stream
+    yield
+    seen = follower._after
+    running.daemon.outbox.publish("host.changed")
+
+    async def heard() -> bool:
+        return follower._after != seen
+
+    await until(heard)
+    assert follower._stream is stream
 
 
 @pytest.fixture

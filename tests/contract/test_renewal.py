@@ -26,10 +26,9 @@ from hosts.agent import Recovery, agent_of, hang_up
 from hosts.errors import CertificateOutOfDate, OutsideRanges, RejectedByHost, WrongIdentity
 from hosts.models import Host, HostCertificate
 from hosts.trust import client, keys
-from tests.domains.watcher.waiting import until
 from tests.signing import csr
 
-from .conftest import meet
+from .conftest import by_one_stream, meet
 from .machines import Machine, Running
 
 Run = Callable[..., Running]
@@ -230,25 +229,12 @@ class TestStreams:
     ) -> None:
         running = run(machine)
         await database_sync_to_async(meet)(running)
-
-        async def alive() -> bool:
-            return any(follower.alive for follower in watcher.followers.values())
-
-        await until(alive)
-        (follower,) = watcher.followers.values()
-        stream, serial = follower._stream, shown_serial(running)
-        assert await database_sync_to_async(services.renew)(await Host.objects.aget())
-        assert shown_serial(running) != serial
-        first = trust.server_identity()
-        first.file.unlink()
-        trust._current.clear()
-        assert trust.server_identity().fingerprint != first.fingerprint
-        assert await database_sync_to_async(services.probe)(await Host.objects.aget())
-        seen = follower._after
-        running.daemon.outbox.publish("host.changed")
-
-        async def heard() -> bool:
-            return follower._after != seen
-
-        await until(heard)
-        assert follower._stream is stream
+        async with by_one_stream(watcher, running):
+            serial = shown_serial(running)
+            assert await database_sync_to_async(services.renew)(await Host.objects.aget())
+            assert shown_serial(running) != serial
+            first = trust.server_identity()
+            first.file.unlink()
+            trust._current.clear()
+            assert trust.server_identity().fingerprint != first.fingerprint
+            assert await database_sync_to_async(services.probe)(await Host.objects.aget())

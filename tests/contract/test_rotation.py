@@ -21,9 +21,8 @@ from hosts.agent import agent_of, hang_up
 from hosts.errors import NotPossible, RejectedByHost
 from hosts.models import Host, JoinKey
 from hosts.trust import Rotation, SigningError, asking, rotating
-from tests.domains.watcher.waiting import until
 
-from .conftest import meet
+from .conftest import by_one_stream, meet
 from .machines import Machine, Running
 from .test_renewal import let_expire
 
@@ -307,23 +306,9 @@ class TestStreams:
     async def test_it_stays_open(self, run: Run, machine: Machine, watcher: Watcher) -> None:
         running = run(machine)
         await database_sync_to_async(meet)(running)
-
-        async def alive() -> bool:
-            return any(follower.alive for follower in watcher.followers.values())
-
-        await until(alive)
-        (follower,) = watcher.followers.values()
-        stream = follower._stream
-        await database_sync_to_async(services.rotate)()
-        for _ in range(3):
-            await database_sync_to_async(go_on)()
-        assert trust.ca().issued(shown_by(running))
-        assert await database_sync_to_async(services.probe)(await Host.objects.aget())
-        seen = follower._after
-        running.daemon.outbox.publish("host.changed")
-
-        async def heard() -> bool:
-            return follower._after != seen
-
-        await until(heard)
-        assert follower._stream is stream
+        async with by_one_stream(watcher, running):
+            await database_sync_to_async(services.rotate)()
+            for _ in range(3):
+                await database_sync_to_async(go_on)()
+            assert trust.ca().issued(shown_by(running))
+            assert await database_sync_to_async(services.probe)(await Host.objects.aget())
