@@ -2,11 +2,12 @@
 
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Final
+from typing import IO, Final
 
 from . import asking
 from .asking import SigningError
@@ -24,28 +25,31 @@ def signer(folder: Path, socket: Path) -> Iterator[None]:
     """
     orphan = ("setpriv", "--pdeathsig", "TERM", "--")
     program = (sys.executable, "-m", "hosts.trust.signer", "--folder", str(folder), "--socket", str(socket))
-    with subprocess.Popen(  # noqa: S603 -- our own program
-        [*orphan, *program],
-        cwd=PROJECT,
-        stdin=subprocess.DEVNULL,
-        stderr=subprocess.PIPE,
-        text=True,
-        # Ctrl-C is for the command: what it still asks is answered.
-        start_new_session=True,
-    ) as process:
+    with (
+        # No pipe: when nobody reads it, it is full after some hundred signatures, and holds up the next one.
+        tempfile.TemporaryFile("w+") as log,
+        subprocess.Popen(  # noqa: S603 -- our own program
+            [*orphan, *program],
+            cwd=PROJECT,
+            stdin=subprocess.DEVNULL,
+            stderr=log,
+            # Ctrl-C is for the command: what it still asks is answered.
+            start_new_session=True,
+        ) as process,
+    ):
         try:
-            _wait_for(process, socket)
+            _wait_for(process, socket, log)
             yield
         finally:
             process.terminate()
 
 
-def _wait_for(process: "subprocess.Popen[str]", socket: Path) -> None:
+def _wait_for(process: "subprocess.Popen[bytes]", socket: Path, log: IO[str]) -> None:
     deadline = time.monotonic() + START_DEADLINE
     while not asking.answers(socket):
         if process.poll() is not None:
-            said = process.stderr.read() if process.stderr else ""
-            raise SigningError("signer_fails", detail=(said.splitlines() or [""])[-1])
+            log.seek(0)
+            raise SigningError("signer_fails", detail=(log.read().splitlines() or [""])[-1])
         if time.monotonic() > deadline:
             raise SigningError("signer_down")
         time.sleep(0.02)

@@ -171,6 +171,18 @@ def test_a_command_has_one_of_its_own(tmp_path: Path, monkeypatch: pytest.Monkey
     assert not asking.answers(path)
 
 
+def test_one_of_a_command_s_own_is_not_held_up_by_what_it_logs(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Of 400 signatures it logs more than a pipe holds that nobody reads (pipe(7): 64 KiB)."""
+    monkeypatch.setenv("VIRSHMANAGER_MASTER_KEY", MASTER["VIRSHMANAGER_MASTER_KEY"])
+    with starting.signer(tmp_path / "trust", tmp_path / "signer.sock"):
+        ours = authority.load(tmp_path / "trust", tmp_path / "signer.sock")
+        request = csr(keys.new_key())
+        for _ in range(400):
+            assert ours.issued(ours.sign_host(request))
+
+
 def test_it_works_also_after_it_was_killed(tmp_path: Path) -> None:
     with running(tmp_path):
         assert stat.S_IMODE((tmp_path / "signer.sock").stat().st_mode) == 0o600
