@@ -46,6 +46,12 @@ def test_a_wrong_part_is_named(authority: Authority, changes: dict[str, Any], re
     assert authority.join_file()["secret"] not in str(error.value)
 
 
+@pytest.mark.parametrize(("data", "reason"), [(b"{", "not JSON"), (b"[]", "not a JSON object")])
+def test_what_is_no_object_is_named(data: bytes, reason: str) -> None:
+    with pytest.raises(JoinFileError, match=reason):
+        joinkey.parse(data)
+
+
 @given(st.binary(max_size=200))
 def test_any_bytes_are_refused_in_words(data: bytes) -> None:
     with pytest.raises(JoinFileError):
@@ -93,6 +99,7 @@ def test_it_works(authority: Authority, text: str) -> None:
     assert key.key_id == authority.key_id
     assert key.key == enrolment.join_key(authority.secret)
     assert key.expires_at == dt.datetime(2030, 1, 2, 3, 4, 5, tzinfo=dt.timezone.utc)
+    assert key.expires_at.tzinfo is dt.timezone.utc  # it is shown as such
     assert not key.expired(key.expires_at - dt.timedelta(seconds=1))
     assert key.expired(key.expires_at)
 
@@ -102,6 +109,15 @@ def path(tmp_path: Path) -> Path:
     return tmp_path / "join.json"
 
 
+def test_a_private_file_is_used_as_it_is(
+    path: Path, tmp_path: Path, authority: Authority, caplog: pytest.LogCaptureFixture
+) -> None:
+    authority.drop(path, mode=0o400)
+    assert JoinFile(path, tmp_path).read()
+    assert path.stat().st_mode & 0o777 == 0o400
+    assert not caplog.records
+
+
 def test_a_loose_mode_is_tightened(
     path: Path, tmp_path: Path, authority: Authority, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -109,7 +125,7 @@ def test_a_loose_mode_is_tightened(
     file = JoinFile(path, tmp_path)
     assert file.read()
     assert path.stat().st_mode & 0o777 == 0o600
-    assert "was open to others" in caplog.text
+    assert f"{path} was open to others" in caplog.text
     caplog.clear()
     assert file.read()
     assert not caplog.records
@@ -121,7 +137,7 @@ def test_a_mode_that_cannot_be_tightened_is_no_refusal(
     authority.drop(path, mode=0o644)
     with mock.patch.object(os, "fchmod", side_effect=PermissionError):
         assert JoinFile(path, tmp_path).read()
-    assert "is open to others" in caplog.text
+    assert f"{path} is open to others" in caplog.text
 
 
 @pytest.mark.timeout(10)
@@ -129,7 +145,7 @@ def test_a_pipe_is_no_file(path: Path, tmp_path: Path, caplog: pytest.LogCapture
     """Nobody writes into it: to read it is to wait for ever, with the daemon's lock."""
     os.mkfifo(path)
     assert JoinFile(path, tmp_path).read() is None
-    assert "no regular file" in caplog.text
+    assert f"{path} is not used: it is no regular file" in caplog.text
 
 
 def test_a_file_at_the_end_of_a_link_is_tightened_when_it_is_a_join_key_alone(
@@ -157,15 +173,28 @@ def test_a_file_that_cannot_be_used_is_said_once(
     assert file.read() is None
     assert file.read() is None
     assert [record.levelno for record in caplog.records] == [logging.WARNING]
+    assert f"{path} is not used: it is not JSON" in caplog.text
 
 
 def test_a_huge_file_is_not_read(path: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
-    path.write_bytes(b" " * 10_000_000)
+    """A terabyte is more than memory holds."""
+    path.touch()
+    os.truncate(path, 2**40)
     assert JoinFile(path, tmp_path).read() is None
     assert "more than" in caplog.text
 
 
-def test_a_replaced_file_is_noticed(path: Path, tmp_path: Path, authority: Authority) -> None:
+def test_a_file_has_65536_bytes_at_most(path: Path, tmp_path: Path, authority: Authority) -> None:
+    file, content = JoinFile(path, tmp_path), json.dumps(authority.join_file()).encode()
+    path.write_bytes(content.ljust(65536))
+    assert file.read()
+    path.write_bytes(content.ljust(65537))
+    assert file.read() is None
+
+
+def test_a_replaced_file_is_noticed(
+    path: Path, tmp_path: Path, authority: Authority, caplog: pytest.LogCaptureFixture
+) -> None:
     file = JoinFile(path, tmp_path)
     assert file.read() is None
     authority.drop(path)
@@ -176,6 +205,7 @@ def test_a_replaced_file_is_noticed(path: Path, tmp_path: Path, authority: Autho
     assert found.expired(certificates.now())
     path.unlink()
     assert file.read() is None
+    assert not caplog.records
 
 
 def test_a_spent_file_is_removed(path: Path, tmp_path: Path, authority: Authority) -> None:
@@ -195,14 +225,18 @@ def test_another_key_is_left_alone(path: Path, tmp_path: Path, authority: Author
     assert file.read()
 
 
-def test_a_spent_file_that_stays_is_remembered(path: Path, tmp_path: Path, authority: Authority) -> None:
+def test_a_spent_file_that_stays_is_remembered(
+    path: Path, tmp_path: Path, authority: Authority, caplog: pytest.LogCaptureFixture
+) -> None:
     authority.drop(path)
     file = JoinFile(path, tmp_path)
     file.read()
     with mock.patch.object(Path, "unlink", side_effect=PermissionError(13, "Permission denied")):
         file.spend(authority.key_id)
+    assert f"{path} is spent, but cannot be removed (Permission denied)" in caplog.text
     assert file.read() is None
     assert JoinFile(path, tmp_path).read() is None
+    assert f"{path} is not used: the key {authority.key_id} is spent" in caplog.text
     authority.drop(path)
     assert file.read() is None
 
@@ -220,6 +254,34 @@ def test_every_spent_key_is_remembered(path: Path, tmp_path: Path, authority: Au
         assert JoinFile(path, tmp_path).read() is None, key_id
 
 
+@pytest.mark.parametrize("content", ["", "7", "null", "{}"])
+def test_a_damaged_list_of_spent_keys_is_an_empty_one(
+    path: Path, tmp_path: Path, authority: Authority, content: str
+) -> None:
+    (tmp_path / joinkey.SPENT).write_text(content)
+    authority.drop(path)
+    file = JoinFile(path, tmp_path)
+    assert file.read()
+    with mock.patch.object(Path, "unlink", side_effect=PermissionError(13, "Permission denied")):
+        file.spend(authority.key_id)
+    assert JoinFile(path, tmp_path).read() is None
+
+
+def test_the_newest_256_spent_keys_are_remembered_for_the_daemon_alone(
+    path: Path, tmp_path: Path, authority: Authority
+) -> None:
+    spent = tmp_path / joinkey.SPENT
+    spent.write_text(json.dumps([str(uuid4()) for _ in range(256)]))
+    kept = json.loads(spent.read_text())[1:]
+    authority.drop(path)
+    file = JoinFile(path, tmp_path)
+    file.read()
+    with mock.patch.object(Path, "unlink", side_effect=PermissionError(13, "Permission denied")):
+        file.spend(authority.key_id)
+    assert json.loads(spent.read_text()) == [*kept, authority.key_id]
+    assert spent.stat().st_mode & 0o777 == 0o600
+
+
 def test_a_full_disk_is_no_reason_to_fail(
     path: Path, tmp_path: Path, authority: Authority, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -232,4 +294,4 @@ def test_a_full_disk_is_no_reason_to_fail(
     ):
         file.spend(authority.key_id)
     assert file.read() is None
-    assert "cannot be remembered: No space left" in caplog.text
+    assert f"{authority.key_id} cannot be remembered: No space left" in caplog.text
