@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import datetime as dt
+import logging
 from pathlib import Path
 from unittest import mock
 
 import pytest
+from cryptography.hazmat.primitives.asymmetric import ec
 
 from virshmanagerd import adoptcode, certificates, enrolment, files
 from virshmanagerd.adoptcode import LIFE, CodeFile
@@ -21,9 +23,16 @@ def test_without_a_file_there_is_none(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("content", ["", "[]", "{}", '{"keys": [], "made_at": ""}', '{"keys": {"*": "*"}}'])
-def test_a_damaged_file_is_no_code(tmp_path: Path, content: str) -> None:
-    (tmp_path / adoptcode.FILE).write_text(content)
-    assert CodeFile(tmp_path).read() is None
+def test_a_damaged_file_is_no_code_and_said_once(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, content: str
+) -> None:
+    path = tmp_path / adoptcode.FILE
+    path.write_text(content)
+    file = CodeFile(tmp_path)
+    assert file.read() is None
+    assert file.read() is None
+    assert [record.levelno for record in caplog.records] == [logging.WARNING]
+    assert f"{path} cannot be read" in caplog.text
 
 
 def test_it_expires(tmp_path: Path) -> None:
@@ -49,20 +58,26 @@ def test_a_new_one_takes_the_place_of_the_old(tmp_path: Path) -> None:
     assert file.read() not in (None, first)
 
 
-def test_a_spent_one_is_gone(tmp_path: Path) -> None:
+def test_a_spent_one_is_gone(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     file = CodeFile(tmp_path)
     adoptcode.make(tmp_path, KEY, NOON)
     assert file.read()
     file.spend()
     assert file.read() is None
     assert not (tmp_path / adoptcode.FILE).exists()
+    assert not caplog.records
 
 
-def test_one_that_cannot_be_removed_is_told(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+def test_one_that_cannot_be_removed_is_spent_and_told(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    file = CodeFile(tmp_path)
     adoptcode.make(tmp_path, KEY, NOON)
+    assert file.read()
     with mock.patch.object(Path, "unlink", side_effect=PermissionError(13, "Permission denied")):
-        CodeFile(tmp_path).spend()
-    assert "cannot be removed: Permission denied" in caplog.text
+        file.spend()
+    assert file.read() is None
+    assert f"{tmp_path / adoptcode.FILE} cannot be removed: Permission denied" in caplog.text
 
 
 def test_only_derived_keys_are_kept_for_the_daemon_alone(tmp_path: Path) -> None:
@@ -85,9 +100,18 @@ def test_what_root_makes_belongs_to_the_daemon(tmp_path: Path) -> None:
     assert given.call_args.args[1:] == (owner.st_uid, owner.st_gid)
 
 
-def test_fifty_bits_that_a_person_can_read() -> None:
-    assert len(set(adoptcode.ALPHABET)) ** adoptcode.LENGTH == 2**50
+def test_fifty_bits_that_a_person_can_read(tmp_path: Path) -> None:
+    assert len(set(adoptcode.ALPHABET)) ** 10 == 2**50
     assert not set("ILOU") & set(adoptcode.ALPHABET)
+    code = adoptcode.make(tmp_path, KEY, NOON)
+    assert len(code) == 10
+    assert set(code) <= set(adoptcode.ALPHABET)
+
+
+def test_the_salt_of_a_known_key() -> None:
+    """The command that makes a code may be newer than the daemon that tells the salt. Computed by OpenSSL."""
+    key = ec.derive_private_key(1, ec.SECP256R1())
+    assert adoptcode.salt(key, NOON).hex() == "48ab910c18ade43449cf9364d8967d3d"
 
 
 def test_the_salt_is_of_the_host_and_the_day_and_not_of_the_code(tmp_path: Path) -> None:
