@@ -10,7 +10,8 @@ from django.contrib import admin
 from django.db.models import Model
 from django.http import HttpRequest
 
-from .models import ApiToken, AuditEntry, DirectoryUser, Grant, SetupLink
+from .choices import Resource
+from .models import ApiToken, AuditEntry, DirectoryUser, Grant, Quota, SetupLink
 from .readonly import ReadOnlyAdmin
 
 
@@ -95,3 +96,13 @@ class GrantAdmin(RevocableAdmin):
     list_select_related = ["user", "group", "created_by"]
     search_fields = ["user__username", "group__name", "tag"]
     fields = ["user", "group", "role", "target", "tag", "object_id", "created_at", "created_by"]
+
+
+@admin.register(Quota)
+class QuotaAdmin(RevocableAdmin):
+    """Quotas are set on the page of their user or group."""
+
+    list_display = ["__str__", "user", "group", *Resource.values]
+    list_select_related = ["user", "group"]
+    search_fields = ["user__username", "group__name"]
+    fields = ["user", "group", *Resource.values]

@@ -4,6 +4,9 @@ from django.db.models import IntegerChoices, TextChoices
 from django.utils.translation import gettext_lazy as _
 
 LONGEST_TAG = 64
+# Of a quota. Both fit their columns on every database.
+MOST_COUNTED = 1_000_000
+MOST_BYTES = 2**60
 
 
 class Role(IntegerChoices):
@@ -21,6 +24,19 @@ class Target(TextChoices):
     TAG = "tag", _("Tag")
     HOST = "host", _("Host")
     DOMAIN = "domain", _("Domain")
+
+
+class Resource(TextChoices):
+    """What quotas limit."""
+
+    DOMAINS = "domains", _("Domains")
+    VCPUS = "vcpus", _("vCPUs")
+    MEMORY = "memory", _("Memory")
+    DISK = "disk", _("Disk")
+
+    @property
+    def in_bytes(self) -> bool:
+        return self in {Resource.MEMORY, Resource.DISK}
 
 
 class Scope(TextChoices):
@@ -77,6 +93,8 @@ class Action(TextChoices):
     GRANT_CREATE = "grant.create", _("granted a role")
     GRANT_CHANGE = "grant.change", _("changed a grant")
     GRANT_REVOKE = "grant.revoke", _("revoked a grant")
+    QUOTA_SET = "quota.set", _("set a quota")
+    QUOTA_LIFT = "quota.lift", _("lifted a quota")
     TOKEN_CREATE = "token.create", _("made an API token")
     TOKEN_REVOKE = "token.revoke", _("revoked an API token")
     ADMIN_ADD = "admin.add", _("added in the admin")

@@ -1,6 +1,7 @@
 import struct
 from datetime import timedelta
-from typing import TYPE_CHECKING, Any
+from decimal import Decimal
+from typing import TYPE_CHECKING, Any, Final
 
 from allauth.account.adapter import get_adapter as get_account_adapter
 from allauth.core import context
@@ -11,11 +12,12 @@ from django import forms
 from django.contrib.auth.forms import UserCreationForm
 from django.contrib.auth.models import Group, User
 from django.core.exceptions import ValidationError
+from django.http import QueryDict
 from django.utils.translation import gettext_lazy as _
 
 from . import guessing
-from .choices import Role, Scope, Target
-from .services import TOKEN_LIFE, Place, explained_verbs, place_of
+from .choices import MOST_BYTES, MOST_COUNTED, Resource, Role, Scope, Target
+from .services import TOKEN_LIFE, Limits, Place, explained_verbs, place_of
 
 if TYPE_CHECKING:
     Base = UserCreationForm[User]
@@ -72,6 +74,44 @@ class GrantForm(TargetForm):
     role = forms.TypedChoiceField(label=_("Role"), choices=Role.choices, coerce=lambda text: Role(int(text)))
 
     field_order = ["role", "target", "name"]
+
+
+GIB: Final = 2**30
+# Limits, as fields of a form.
+A_COUNT: Final[dict[str, Any]] = {"required": False, "min_value": 0, "max_value": MOST_COUNTED}
+A_SIZE: Final[dict[str, Any]] = A_COUNT | {"max_value": MOST_BYTES // GIB, "decimal_places": 2}
+
+
+def _in_gib(count: int | None) -> Decimal | None:
+    """Bytes as the form shows them, to a hundredth."""
+    return None if count is None else round(Decimal(count) / GIB, 2 if count % GIB else 0)
+
+
+class QuotaForm(forms.Form):
+    """Of the quota of the user or the group whose page it is on. What is typed in GiB is told in bytes."""
+
+    domains = forms.IntegerField(label=Resource.DOMAINS.label, **A_COUNT)
+    vcpus = forms.IntegerField(label=Resource.VCPUS.label, **A_COUNT)
+    memory = forms.DecimalField(label=_("Memory in GiB"), **A_SIZE)
+    disk = forms.DecimalField(label=_("Disk in GiB"), **A_SIZE)
+
+    def __init__(self, limits: Limits, data: QueryDict | None = None) -> None:
+        self.limits = limits
+        shown = {str(one): _in_gib(limits[one]) if one.in_bytes else limits[one] for one in Resource}
+        super().__init__(data, initial=shown)
+
+    def clean_memory(self) -> int | None:
+        return self._bytes(Resource.MEMORY)
+
+    def clean_disk(self) -> int | None:
+        return self._bytes(Resource.DISK)
+
+    def _bytes(self, resource: Resource) -> int | None:
+        """What was left as it was shown stays as it was set, to the byte."""
+        if resource not in self.changed_data:
+            return self.limits[resource]
+        typed: Decimal | None = self.cleaned_data[resource]
+        return None if typed is None else int(typed * GIB)
 
 
 class QuestionForm(TargetForm):

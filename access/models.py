@@ -1,15 +1,16 @@
-"""What people and programs log in with, beside Django's users and sessions; and what they were granted."""
+"""What people and programs log in with, beside Django's users and sessions; what they may do, and have."""
 
 from datetime import datetime
 from typing import Self
 
 from django.contrib.auth.models import Group, User
+from django.core.validators import MaxValueValidator
 from django.db import models
 from django.db.models import Q, QuerySet
 from django.utils import timezone
 from knox.models import AbstractAuthToken, AuthTokenManager
 
-from .choices import LONGEST_TAG, Result, Role, Scope, Target, Via
+from .choices import LONGEST_TAG, MOST_BYTES, MOST_COUNTED, Resource, Result, Role, Scope, Target, Via
 
 
 class ApiTokenQuerySet(QuerySet["ApiToken"]):
@@ -178,3 +179,46 @@ class Grant(models.Model):
     def place(self) -> tuple[str, int | str]:
         """What it covers, as `Rights` has it."""
         return (self.target, self.tag or self.object_id)
+
+
+class QuotaQuerySet(QuerySet["Quota"]):
+    def of(self, user: User) -> Self:
+        """What limits a user: what was set for him, and for each of his groups; a superuser's groups do not.
+
+        Who administers and is no superuser may limit a group, and has no power over the superusers in it.
+        """
+        own = Q(user=user)
+        return self.filter(own if user.is_superuser else own | Q(group__in=Group.objects.filter(user=user)))
+
+
+class Quota(models.Model):
+    """How much one user, or each member of a group, may have of his own; what is empty is not limited.
+
+    The fields are those of `Resource`; `memory` and `disk` are bytes.
+    """
+
+    user = models.OneToOneField(User, models.CASCADE, null=True, blank=True, related_name="quota")
+    group = models.OneToOneField(Group, models.CASCADE, null=True, blank=True, related_name="quota")
+    domains = models.PositiveIntegerField(null=True, blank=True, validators=[MaxValueValidator(MOST_COUNTED)])
+    vcpus = models.PositiveIntegerField(null=True, blank=True, validators=[MaxValueValidator(MOST_COUNTED)])
+    memory = models.PositiveBigIntegerField(null=True, blank=True, validators=[MaxValueValidator(MOST_BYTES)])
+    disk = models.PositiveBigIntegerField(null=True, blank=True, validators=[MaxValueValidator(MOST_BYTES)])
+
+    objects = QuotaQuerySet.as_manager()
+
+    class Meta:
+        ordering = ["id"]
+        constraints = [
+            models.CheckConstraint(
+                condition=Q(user__isnull=False, group__isnull=True)
+                | Q(user__isnull=True, group__isnull=False),
+                name="a_quota_is_for_a_user_or_a_group",
+            ),
+        ]
+
+    def __str__(self) -> str:
+        return f"Quota of {self.user or self.group}"
+
+    @property
+    def limits(self) -> dict[str, int | None]:
+        return {name: getattr(self, name) for name in Resource.values}

@@ -1,14 +1,14 @@
 from datetime import timedelta
-from typing import Any
+from typing import Any, ClassVar
 
 from django.contrib.auth.models import Group, User
 from django.core.validators import MaxValueValidator
 from django.utils.translation import gettext as _
 from rest_framework import serializers
 
-from .choices import LONGEST_TAG, Role, Scope, Target
-from .models import ApiToken, AuditEntry, Grant
-from .services import TOKEN_LIFE, Explanation, Line, Place, Reason, explained_verbs, names_of
+from .choices import LONGEST_TAG, Resource, Role, Scope, Target
+from .models import ApiToken, AuditEntry, Grant, Quota
+from .services import TOKEN_LIFE, Explanation, Line, Place, Reason, Room, explained_verbs, names_of
 
 TEN_YEARS = 10 * 365 * 86400
 
@@ -209,3 +209,45 @@ class ExplanationSerializer(serializers.Serializer[Explanation]):
 
     def get_needs(self, explanation: Explanation) -> str:
         return explanation.needs.name.lower()
+
+
+class QuotaSerializer(serializers.ModelSerializer[Quota]):
+    """The limits that were set; null is none. `memory` and `disk` are bytes."""
+
+    class Meta:
+        model = Quota
+        fields = Resource.values
+        # None may be left out: a name that was misspelt would lift a limit.
+        extra_kwargs: ClassVar = {name: {"required": True} for name in fields}
+
+
+class RoomSerializer(serializers.Serializer[Room]):
+    """`limit` is null when nothing limits, `used` when it is not known, and `left` of either."""
+
+    limit = serializers.IntegerField(allow_null=True)
+    group = serializers.CharField(
+        source="group.name",
+        default=None,
+        allow_null=True,
+        help_text="Whose limit it is; null: the user's own.",
+    )
+    used = serializers.IntegerField(allow_null=True)
+    left = serializers.IntegerField(allow_null=True)
+
+
+class RoomsSerializer(serializers.Serializer[dict[Resource, Room]]):
+    """By the strictest limit of the user's own and those of his groups. `memory` and `disk` are bytes."""
+
+    domains = RoomSerializer()
+    vcpus = RoomSerializer()
+    memory = RoomSerializer()
+    disk = RoomSerializer()
+
+
+class UserQuotaSerializer(QuotaSerializer):
+    """With `room`: what he may still create, by this and by the quotas of his groups."""
+
+    room = RoomsSerializer(read_only=True)
+
+    class Meta(QuotaSerializer.Meta):
+        fields = [*QuotaSerializer.Meta.fields, "room"]

@@ -1,8 +1,8 @@
-"""What grants may name, as the apps above tell it: access knows neither hosts nor domains."""
+"""What grants may name and quotas count, as the apps above tell it: access knows no host and no domain."""
 
 from collections.abc import Callable, Collection
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 from django.db.models import QuerySet
 
@@ -33,3 +33,24 @@ def things(target: str, ids: Collection[int]) -> dict[int, Any]:
 def named(target: str, text: str) -> list[Any]:
     """What a person may mean by a text. More than one is told by two: then it has to be said better."""
     return list(_kinds[target].named(text)[:2])
+
+
+class Usage(NamedTuple):
+    """What some domains take, as far as hosts tell: not how large their disks are. `memory` is bytes."""
+
+    domains: int
+    vcpus: int
+    memory: int
+
+
+_usage: Final[list[Callable[[QuerySet[Any, int]], Usage]]] = []
+
+
+def register_usage(usage_of: Callable[[QuerySet[Any, int]], Usage]) -> None:
+    """Let quotas count what the domains with some ids take, by `usage_of`. Called in `ready()`."""
+    _usage[:] = [usage_of]
+
+
+def usage(ids: QuerySet[Any, int]) -> Usage:
+    """What the domains with these ids take together, in one query."""
+    return _usage[0](ids)

@@ -17,6 +17,7 @@ class DomainsConfig(AppConfig):
 
         siblings.register_domain_counts(services.count_domains)
         siblings.register_granted_domains(Domain.objects.all().granted)
+        grants.register_usage(services.usage_of)
         every = Domain.objects.select_related("host").all
         grants.register(Target.DOMAIN, grants.Kind(every, Domain.objects.all().named))
         listing_received.connect(_mirror, dispatch_uid="domains.mirror")

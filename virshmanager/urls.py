@@ -6,7 +6,7 @@ from django.urls import include, path
 from django.views.generic import RedirectView
 from drf_spectacular.views import SpectacularAPIView, SpectacularSwaggerSplitView
 
-from access.api import ExplainView
+from access.api import ExplainView, OwnQuotaView
 from access.pages import audit, export_audit
 from access.urls import people
 from domains.api import DefineView
@@ -35,6 +35,7 @@ urlpatterns = [
     ),
     path("api/hosts/<int:pk>/domains/", DefineView.as_view(), name="host-define"),
     path("api/explain/", ExplainView.as_view(), name="explain-api"),
+    path("api/quota/", OwnQuotaView.as_view(), name="own-quota"),
     path("api/summary/", SummaryView.as_view(), name="summary"),
     path("api/hosts/<int:pk>/metrics/", HostMetricsView.as_view(), name="host-metrics"),
     path("api/", include(router.urls)),

@@ -6,6 +6,7 @@ from django.contrib.auth.models import Group, User
 from django.db.models import Count, QuerySet
 from drf_spectacular.utils import extend_schema
 from rest_framework import mixins, viewsets
+from rest_framework.decorators import action
 from rest_framework.exceptions import NotFound
 from rest_framework.generics import get_object_or_404
 from rest_framework.request import Request
@@ -26,8 +27,25 @@ from ..serializers import (
     NewGrantSerializer,
     NewUserSerializer,
     QuestionSerializer,
+    QuotaSerializer,
+    RoomsSerializer,
+    UserQuotaSerializer,
     UserSerializer,
 )
+
+
+def limits_in(request: Request) -> services.Limits:
+    """The limits that a request would set."""
+    asked = QuotaSerializer(data=request.data)
+    asked.is_valid(raise_exception=True)
+    limits: services.Limits = asked.validated_data
+    return limits
+
+
+def quota_told(user: User) -> Response:
+    """What was set for a user, and what he may still create."""
+    room = RoomsSerializer(services.room_of(user)).data
+    return Response({**QuotaSerializer(services.quota_of(user)).data, "room": room})
 
 
 class UserViewSet(mixins.ListModelMixin, mixins.RetrieveModelMixin, viewsets.GenericViewSet[User]):
@@ -61,6 +79,20 @@ class UserViewSet(mixins.ListModelMixin, mixins.RetrieveModelMixin, viewsets.Gen
             services.put_into_groups(user, wanted["groups"], actor=caller(request))
         return Response(self.get_serializer(self.get_object()).data)
 
+    @extend_schema(responses=UserQuotaSerializer)
+    @action(detail=True)
+    def quota(self, request: Request, pk: str) -> Response:
+        """What was set for him, and `room`: what he may still create, by that and by his groups."""
+        return quota_told(self.get_object())
+
+    @extend_schema(request=QuotaSerializer, responses=UserQuotaSerializer)
+    @quota.mapping.put
+    def set_quota(self, request: Request, pk: str) -> Response:
+        """Limit what he may create; all null lifts it. Of a superuser for superusers alone."""
+        user: User = self.get_object()
+        services.set_quota(user, limits_in(request), actor=caller(request))
+        return quota_told(user)
+
 
 class GroupViewSet(
     mixins.ListModelMixin, mixins.RetrieveModelMixin, mixins.DestroyModelMixin, viewsets.GenericViewSet[Group]
@@ -79,6 +111,20 @@ class GroupViewSet(
         asked.is_valid(raise_exception=True)
         group = services.create_group(**asked.validated_data)
         return Response(self.get_serializer(self.get_queryset().get(pk=group.pk)).data, status=201)
+
+    @extend_schema(responses=QuotaSerializer)
+    @action(detail=True)
+    def quota(self, request: Request, pk: str) -> Response:
+        """What limits each of its members."""
+        return Response(QuotaSerializer(services.quota_of(self.get_object())).data)
+
+    @extend_schema(request=QuotaSerializer, responses=QuotaSerializer)
+    @quota.mapping.put
+    def set_quota(self, request: Request, pk: str) -> Response:
+        """Limit what each of its members may create; all null lifts it."""
+        group: Group = self.get_object()
+        services.set_quota(group, limits_in(request), actor=caller(request))
+        return Response(QuotaSerializer(services.quota_of(group)).data)
 
 
 class GrantViewSet(

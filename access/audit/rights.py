@@ -1,4 +1,4 @@
-"""What is told by signals of rights: users, groups, who is in them, and grants."""
+"""What is told by signals of rights: users, groups, who is in them, grants, and quotas."""
 
 from collections.abc import Collection
 from typing import Any, Final
@@ -8,7 +8,7 @@ from django.db.models.signals import m2m_changed, post_delete, post_save, pre_de
 from django.dispatch import receiver
 
 from ..choices import Action, Role
-from ..models import Grant
+from ..models import Grant, Quota
 from .writing import Target, record, record_all, row
 
 WATCHED: Final = ("username", "is_active", "is_staff", "is_superuser")
@@ -91,3 +91,15 @@ def _record_grant(action: Action, grant: Grant) -> None:
     on = f"{grant.target} {grant.tag or grant.object_id or ''}".strip()
     detail = {"grant": grant.pk, "role": Role(grant.role).name.lower(), "on": on}
     record(action, Target.of(grant.user or grant.group), detail=detail)
+
+
+@receiver(post_save, sender=Quota, dispatch_uid="audit.quota")
+def saved_quota(*, instance: Quota, raw: bool = False, **_: Any) -> None:
+    if not raw:
+        record(Action.QUOTA_SET, Target.of(instance.user or instance.group), detail=instance.limits)
+
+
+@receiver(pre_delete, sender=Quota, dispatch_uid="audit.quota_gone")
+def lifted_quota(*, instance: Quota, **_: Any) -> None:
+    """Before it is gone, as of a grant."""
+    record(Action.QUOTA_LIFT, Target.of(instance.user or instance.group))

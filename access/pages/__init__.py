@@ -12,6 +12,7 @@ from .entering import (
 from .explaining import explain
 from .granting import grant_to_group, grant_to_user, revoke_grant
 from .groups import create_group, delete_group, group, groups
+from .quotas import limit_group, limit_user, quota
 from .tokens import create_token, delete_token, tokens
 from .users import create_user, put_into_groups, set_active, user, users
 
@@ -31,7 +32,10 @@ __all__ = [
     "grant_to_user",
     "group",
     "groups",
+    "limit_group",
+    "limit_user",
     "put_into_groups",
+    "quota",
     "reauthenticate_at_provider",
     "revoke_grant",
     "set_active",

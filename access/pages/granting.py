@@ -32,7 +32,7 @@ def _grant(request: PageRequest, whom: Any, back: str, page_of: Any) -> HttpResp
         return detour
     form = GrantForm(request.POST)
     if not form.is_valid():
-        answer: HttpResponse = page_of(request, whom, form)
+        answer: HttpResponse = page_of(request, whom, granting=form)
         return answer
     services.grant(whom, form.cleaned_data["role"], form.place, actor=request.user)
     messages.success(request, _("The role was granted to %(name)s.") % {"name": whom})

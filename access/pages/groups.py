@@ -9,7 +9,7 @@ from django.utils.translation import gettext as _
 from django.views.decorators.http import require_http_methods, require_POST, require_safe
 
 from .. import services
-from ..forms import GrantForm, GroupForm
+from ..forms import GrantForm, GroupForm, QuotaForm
 from ..models import Grant
 from ..requests import PageRequest
 
@@ -44,15 +44,18 @@ def group(request: PageRequest, pk: int) -> HttpResponse:
     return page_of(request, get_object_or_404(Group, pk=pk))
 
 
-def page_of(request: PageRequest, found: Group, form: GrantForm | None = None) -> HttpResponse:
-    """The page of a group, also with what was wrong about a grant that was asked for."""
+def page_of(
+    request: PageRequest, found: Group, granting: GrantForm | None = None, quota: QuotaForm | None = None
+) -> HttpResponse:
+    """The page of a group, also with what was wrong about a grant or a quota that was asked for."""
     context = {
         "found": found,
         "grants": services.told(Grant.objects.filter(group=found).select_related("created_by")),
         "members": found.user_set.order_by("username")[:MEMBERS_SHOWN],
-        "form": form or GrantForm(),
+        "form": granting or GrantForm(),
+        "quota": quota or QuotaForm(services.quota_of(found).limits),
     }
-    return render(request, "access/group.html", SECTION | context, status=422 if form else 200)
+    return render(request, "access/group.html", SECTION | context, status=422 if granting or quota else 200)
 
 
 @require_http_methods(["GET", "HEAD", "POST"])

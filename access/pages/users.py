@@ -14,7 +14,7 @@ from django.views.decorators.http import require_http_methods, require_POST, req
 
 from .. import proof, services
 from ..filters import UserFilter
-from ..forms import GrantForm, UserForm
+from ..forms import GrantForm, QuotaForm, UserForm
 from ..listing import listing
 from ..models import Grant
 from ..requests import PageRequest, keys_in
@@ -38,17 +38,21 @@ def user(request: PageRequest, pk: int) -> HttpResponse:
     return page_of(request, get_object_or_404(User, pk=pk))
 
 
-def page_of(request: PageRequest, found: User, form: GrantForm | None = None) -> HttpResponse:
-    """The page of a user, also with what was wrong about a grant that was asked for."""
+def page_of(
+    request: PageRequest, found: User, granting: GrantForm | None = None, quota: QuotaForm | None = None
+) -> HttpResponse:
+    """The page of a user, also with what was wrong about a grant or a quota that was asked for."""
     own = set(found.groups.values_list("pk", flat=True))
     context: dict[str, Any] = {
         "found": found,
         "grants": services.told(Grant.objects.of(found).select_related("group", "created_by")),
         "groups": [(group, group.pk in own) for group in Group.objects.order_by("name")],
-        "form": form or GrantForm(),
+        "form": granting or GrantForm(),
+        "quota": quota or QuotaForm(services.quota_of(found).limits),
+        "room": services.room_of(found),
         "changeable": request.user.is_superuser or not found.is_superuser,
     }
-    return render(request, "access/user.html", SECTION | context, status=422 if form else 200)
+    return render(request, "access/user.html", SECTION | context, status=422 if granting or quota else 200)
 
 
 @sensitive_post_parameters("password1", "password2")

@@ -17,15 +17,18 @@ from .entering import (
 from .explaining import Explanation, Line, Reason, explain, explained_verbs
 from .granting import Place, grant, names_of, place_of, told
 from .people import create_group, create_user, put_into_groups, set_active
+from .quotas import Limits, Room, quota_of, room_of, set_quota
 
 __all__ = [
     "AUTOMATION_USER",
     "SETUP_LINK_LIFE",
     "TOKEN_LIFE",
     "Explanation",
+    "Limits",
     "Line",
     "Place",
     "Reason",
+    "Room",
     "create_first_administrator",
     "create_group",
     "create_recovery_link",
@@ -40,9 +43,12 @@ __all__ = [
     "names_of",
     "place_of",
     "put_into_groups",
+    "quota_of",
     "recover",
     "recovery_tokens",
+    "room_of",
     "set_active",
+    "set_quota",
     "setup_is_open",
     "told",
 ]

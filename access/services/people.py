@@ -32,7 +32,7 @@ def set_active(user: User, *, active: bool, actor: User) -> None:
         PermissionDenied: of a superuser, when the actor is none.
         ValidationError: of oneself, who could not undo it.
     """
-    _demand_power_over(user, actor)
+    demand_power_over(user, actor)
     if user == actor and not active:
         raise ValidationError({"active": _("You cannot disable yourself.")})
     user.is_active = active
@@ -41,7 +41,7 @@ def set_active(user: User, *, active: bool, actor: User) -> None:
 
 def put_into_groups(user: User, groups: Collection[Group], *, actor: User) -> None:
     """Make these the groups of a user. Raises PermissionDenied of a superuser, when the actor is none."""
-    _demand_power_over(user, actor)
+    demand_power_over(user, actor)
     user.groups.set(groups)
 
 
@@ -53,6 +53,7 @@ def create_group(name: str) -> Group:
     return group
 
 
-def _demand_power_over(user: User, actor: User) -> None:
+def demand_power_over(user: User, actor: User) -> None:
+    """Raise PermissionDenied of a superuser, when the actor is none."""
     if user.is_superuser and not actor.is_superuser:
         raise PermissionDenied

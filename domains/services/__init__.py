@@ -11,6 +11,7 @@ from .sampling import last_counters, look, record_stats, stats_period
 from .selecting import LONGEST_STAGGER, MOST_DOMAINS, ORDERS, Plan, Selector, bulk, plan
 from .sparklines import sparklines
 from .texts import one_line, paragraphs
+from .usage import usage_of
 
 __all__ = [
     "LONGEST_STAGGER",
@@ -49,6 +50,7 @@ __all__ = [
     "series_of",
     "sparklines",
     "stats_period",
+    "usage_of",
     "wish_details",
     "xml",
 ]

@@ -54,6 +54,7 @@ ROUTES: Final[dict[str, Route]] = {
     "open-operations": Route("own", V),
     "tokens": Route("own", V),
     "create-token": Route("own", post=V),
+    "quota": Route("own", V),
     "bulk-domains": Route("own", O, O),
     "host": Route("host", V),
     "host-row": Route("host", V),
@@ -95,7 +96,7 @@ ROUTES: Final[dict[str, Route]] = {
     **dict.fromkeys(
         (
             *("set-active", "put-into-groups", "grant-to-user"),
-            *("create-group", "grant-to-group", "revoke-grant"),
+            *("create-group", "grant-to-group", "revoke-grant", "limit-user", "limit-group"),
         ),
         Route("fleet", post=A),
     ),
@@ -118,6 +119,9 @@ ROUTES: Final[dict[str, Route]] = {
     "user-detail": Route("fleet", A, patch=A),
     "group-list": Route("fleet", A, A),
     "group-detail": Route("fleet", A, delete=A),
+    "user-quota": Route("fleet", A, put=A),
+    "group-quota": Route("fleet", A, put=A),
+    "own-quota": Route("own", V),
     "grant-list": Route("fleet", A, A),
     "grant-detail": Route("fleet", A, delete=A),
     "apitoken-list": Route("own", V, V),
