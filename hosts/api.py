@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Callable
+from functools import partial
 from typing import Any, Final, TypedDict
 
 from django.contrib.auth.models import User
@@ -80,8 +81,7 @@ def answered(request: Request, operation: Operation) -> Response:
     wait = wait_of(request)
     headers = {"Location": reverse("operation-detail", args=[operation.pk])}
     if wait:
-        operation = services.wait_for(operation, wait)
-        _demand_still_seen(request, operation)
+        operation = services.wait_for(operation, wait, partial(_demand_still_seen, request))
         headers["Preference-Applied"] = f"wait={wait}"
     return Response(
         _SHOWN.to_representation(operation), status=202 if operation.is_open else 200, headers=headers
@@ -89,7 +89,7 @@ def answered(request: Request, operation: Operation) -> Response:
 
 
 def _demand_still_seen(request: Request, operation: Operation) -> None:
-    """Refuse him whose login or grants ended while he waited, as if he came only now."""
+    """Refuse him whose login or grants end while he waits, as if he came only now."""
     user = login_of_request(request).user()
     if user is None:
         raise NotAuthenticated

@@ -18,6 +18,7 @@ from .carrying import carry, is_doubtful
 from .moves import announce, channel_of
 
 Bell = Callable[[float], object]
+Demand = Callable[[Operation], None]
 
 # Each waits in a thread of its own, with a connection to the database.
 WAITING_AT_ONCE: Final = 40
@@ -27,8 +28,11 @@ LOOK_WITHOUT_REDIS_SECONDS: Final = 0.2
 _room = threading.BoundedSemaphore(WAITING_AT_ONCE)
 
 
-def wait_for(operation: Operation, seconds: float) -> Operation:
+def wait_for(operation: Operation, seconds: float, demand: Demand | None = None) -> Operation:
     """Wait until an operation has its verdict, `seconds` at most, and return it as it is then.
+
+    `demand` is called every second. It raises when the caller may not see the operation any more, which ends
+    the waiting.
 
     Who waits carries, too: no worker has to be woken. A host that is likely to hang is left to workers, and
     so is everything when too many wait already; then the operation is returned at once.
@@ -37,12 +41,13 @@ def wait_for(operation: Operation, seconds: float) -> Operation:
         _leave_to_workers(operation)
         return operation
     try:
-        return _see_through(operation, time.monotonic() + seconds)
+        return _see_through(operation, time.monotonic() + seconds, demand)
     finally:
         _room.release()
 
 
-def _see_through(operation: Operation, ends_at: float) -> Operation:
+def _see_through(operation: Operation, ends_at: float, demand: Demand | None) -> Operation:
+    demanded_at = time.monotonic()
     here = operation.host is not None and not is_doubtful(operation.host)
     if not here:
         _leave_to_workers(operation)
@@ -52,7 +57,11 @@ def _see_through(operation: Operation, ends_at: float) -> Operation:
     with _bell(operation.pk) as bell:
         while True:
             operation = Operation.objects.get(pk=operation.pk)
-            left = ends_at - time.monotonic()
+            now = time.monotonic()
+            if demand and now - demanded_at >= LOOK_SECONDS:
+                demand(operation)
+                demanded_at = now
+            left = ends_at - now
             if not operation.is_open or left <= 0:
                 return operation
             due_in = (operation.due_at - timezone.now()).total_seconds() if here else LOOK_SECONDS
