@@ -12,10 +12,11 @@ http = get_asgi_application()
 
 from .origins import OwnOriginOnly  # noqa: E402 -- as below
 from .routing import websocket_urlpatterns  # noqa: E402 -- consumers need the apps to be loaded
+from .threads import OnKeptThreads  # noqa: E402 -- as above
 
 application = ProtocolTypeRouter(
     {
-        "http": http,
+        "http": OnKeptThreads(http),
         "websocket": OwnOriginOnly(AuthMiddlewareStack(URLRouter(websocket_urlpatterns))),
     }
 )

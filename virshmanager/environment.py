@@ -74,6 +74,8 @@ def database(home: Path) -> dict[str, object]:
         config: dict[str, object] = env.db_url("DATABASE_URL", default=default)
     except (ValueError, ImproperlyConfigured):
         raise ImproperlyConfigured("DATABASE_URL is not a database URL.") from None
+    # In threads that answer one request after another; see virshmanager/threads.py.
+    config |= {"CONN_MAX_AGE": 60, "CONN_HEALTH_CHECKS": True}
     if urlsplit(text).scheme == "sqlite":
         config["OPTIONS"] = {
             "timeout": 20,
