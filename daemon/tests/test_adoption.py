@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import pytest
+
 from virshmanagerd import adoption
 from virshmanagerd.adoption import Starts
 from virshmanagerd.attempts import MAX_SOURCES
@@ -48,3 +50,11 @@ def test_strangers_cannot_fill_the_memory() -> None:
         starts.begin(f"10.0.{number // 256}.{number % 256}", b"n", b"s")
     assert starts.take("10.0.0.0") is None
     assert starts.take("10.0.0.1") is not None
+
+
+def test_who_began_longest_ago_is_forgotten_first(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(adoption, "MAX_SOURCES", 2)
+    starts = Starts()
+    for number in (1, 2, 1, 3):
+        starts.begin(f"192.0.2.{number}", b"n", b"s")
+    assert [bool(starts.take(f"192.0.2.{number}")) for number in (1, 2, 3)] == [True, False, True]

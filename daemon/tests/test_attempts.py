@@ -63,6 +63,7 @@ def test_who_was_heard_longest_ago_is_forgotten_first(monkeypatch: pytest.Monkey
         ("2001:db8::1", "2001:db8::/64"),
         ("2001:db8::ffff:2", "2001:db8::/64"),
         ("fe80::1%eth0", "fe80::/64"),
+        ("fe80::%eth0", "fe80::/64"),
         ("", ""),
     ],
 )

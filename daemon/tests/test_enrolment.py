@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import hashlib
 import json
+import ssl
 from pathlib import Path
 
 import pytest
 from authority import HOUR, Authority
 from cryptography import x509
+from cryptography.hazmat.primitives.asymmetric import ed25519
+from cryptography.hazmat.primitives.serialization import Encoding
 from cryptography.x509.oid import ExtendedKeyUsageOID
 from hypothesis import given
 from hypothesis import strategies as st
@@ -61,6 +64,22 @@ def test_server_proof() -> None:
 def test_finish_proof() -> None:
     ders = [KNOWN[name].encode() for name in ("certificate", "ca")]
     assert enrolment.finish_proof(ADOPT_KEY, context("code"), *ders).hex() == KNOWN["code_finish"]
+
+
+def test_what_is_no_ca_is_refused(authority: Authority) -> None:
+    key = ed25519.Ed25519PrivateKey.generate().public_key()
+    other = certificates.certificate_to_pem(authority.sign(key, [x509.DNSName("a")], []))
+    der = authority.certificate.public_bytes(Encoding.DER)
+    misnamed = ssl.DER_cert_to_PEM_cert(der.replace(b"Test CA", b"\xffest CA"))  # this is not UTF-8
+    for text, reason in (("", "no certificate"), (other, "not ECDSA"), (misnamed, "TLS does not take it")):
+        with pytest.raises(CertificateError, match=reason):
+            enrolment.usable_ca(text)
+
+
+def test_a_ca_and_the_digest_of_its_key(authority: Authority) -> None:
+    ca = enrolment.usable_ca(authority.pem)
+    assert ca == authority.certificate
+    assert enrolment.ca_spki(ca) == hashlib.sha256(certificates.spki(authority.key.public_key())).digest()
 
 
 @pytest.fixture

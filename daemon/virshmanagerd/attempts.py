@@ -51,4 +51,4 @@ class Attempts:
             self._full_at[name] = full_at - self._every if excess > 0 else full_at
             if len(self._full_at) > MAX_SOURCES:
                 self._full_at.popitem(last=False)
-        return math.ceil(excess) if excess > 0 else 0
+        return max(0, math.ceil(excess))
