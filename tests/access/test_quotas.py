@@ -1,5 +1,6 @@
 """Quotas: who sets them, whose domains count, which limit, and what the audit tells."""
 
+import re
 from typing import Any, Final
 
 import pytest
@@ -165,7 +166,9 @@ class TestPages:
         for field, text in wrong:
             answer = browser.post(at, {"domains": "3", field: text})
             assert answer.status_code == 422
-            assert f'id="id_{field}_error"' in answer.content.decode(), (field, text)
+            page = answer.content.decode()
+            assert f'id="id_{field}_error"' in page, (field, text)
+            assert re.search(rf'<input [^>]*name="{field}"[^>]* autofocus', page)
         assert not Quota.objects.exists()
 
     def test_a_superuser_s_page_has_no_form_for_other_administrators(
@@ -201,7 +204,7 @@ class TestPages:
         set_quota(team, {"domains": 8, "disk": 5 * GIB}, actor=ada)
         page = client.get("/account/quota/").content.decode()
         assert "by the group team" in page
-        assert '<td class="number">7</td>' in page
+        assert '<td class="number text-nowrap">7</td>' in page
         assert "not known" in page
 
 

@@ -9,7 +9,7 @@ from django.contrib.auth.models import Group, User
 from django.utils import timezone
 
 from access.choices import LONGEST_TAG, Role, Target
-from access.services import Place, create_token, grant
+from access.services import Place, create_token, grant, set_quota
 from discovery.models import Address, Crawl, Range
 from domains.models import Domain
 from hosts.models import Host, JoinKey, Operation, OperationEvent
@@ -78,6 +78,7 @@ def _grants(user: User, group: Group, host: Host, known: Domain, text: str) -> N
     grant(group, Role.VIEWER, Place(Target.TAG, tag=text[:LONGEST_TAG]), actor=user)
     grant(user, Role.OPERATOR, Place(Target.HOST, object_id=host.pk), actor=user)
     grant(user, Role.VIEWER, Place(Target.DOMAIN, object_id=known.pk), actor=user)
+    set_quota(group, {"domains": 1}, actor=user)
 
 
 def _operation(host: Host, known: Domain, text: str) -> None:
@@ -113,4 +114,5 @@ def pages() -> list[str]:
         *("/users/", f"/users/{user.pk}/", "/groups/", f"/groups/{group.pk}/", f"/groups/{group.pk}/delete/"),
         f"/explain/?{question}",
         *("/admin/hosts/host/", "/admin/auth/user/", "/admin/auth/group/", "/admin/access/apitoken/"),
+        "/admin/access/quota/",
     ]

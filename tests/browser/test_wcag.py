@@ -25,7 +25,7 @@ PATHS = [
     *("/domains/1/verbs/destroy/", "/domains/1/edit/", "/domains/1/forget/", "/hosts/1/domains/define/"),
     *("/domains/bulk/?verb=destroy&ids=1&ids=2&ids=3", "/operations/", "/operations/?search=nobody"),
     *("/join-keys/", "/join-keys/create/", "/account/tokens/", "/account/password/change/", "/hosts/99999/"),
-    *("/account/factors/", "/account/sessions/", "/audit/"),
+    *("/account/factors/", "/account/sessions/", "/account/quota/", "/audit/"),
     *("/users/", "/users/?search=nobody", "/users/1/", "/groups/", "/explain/?target=domain"),
     "/explain/?user=ada&verb=see&target=everything&name=",
 ]

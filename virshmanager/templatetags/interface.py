@@ -170,9 +170,12 @@ def short(label: str) -> str:
 
 @register.filter
 def styled(field: BoundField) -> SafeString:
-    """A form's field as Tabler draws it, whoever made the form."""
+    """A form's field as Tabler draws it, whoever made the form; the first wrong one is where one goes on."""
     kind = {"checkbox": "form-check-input", "select": "form-select"}.get(field.widget_type, "form-control")
-    return field.as_widget(attrs={"class": kind})
+    attrs: dict[str, str | bool] = {"class": kind}
+    if field.errors and field.name == next(iter(field.form.errors)):
+        attrs["autofocus"] = True
+    return field.as_widget(attrs=attrs)
 
 
 @register.filter
