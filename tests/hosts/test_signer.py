@@ -98,6 +98,22 @@ def test_who_says_nothing_holds_up_nobody_for_long(tmp_path: Path, monkeypatch: 
         assert asking.answers(path)
 
 
+def test_a_signer_that_hangs_is_called_down(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(asking, "TIMEOUT", 0.1)
+    path = tmp_path / "signer.sock"
+    with counter.listen(path):
+        with pytest.raises(SigningError) as refused:
+            asking.ask(path, "authority")
+        assert not asking.answers(path)
+    assert refused.value.problem == "signer_down"
+
+
+def test_a_refusal_is_told_with_its_word(tmp_path: Path) -> None:
+    with listening(tmp_path, {os.geteuid()}) as path, pytest.raises(SigningError, match="bad_csr") as refused:
+        asking.ask(path, "host", csr="x")
+    assert refused.value.problem == "not_signed"
+
+
 def test_an_answer_that_is_none_is_called_down(tmp_path: Path) -> None:
     path = tmp_path / "signer.sock"
     for nonsense in (b"x", b"{}", b"[]", b'{"certificate": 5}', b'{"certificate": "x"}'):

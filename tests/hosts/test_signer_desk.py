@@ -144,6 +144,61 @@ def test_nothing_outlives_the_authority(desk: Desk) -> None:
         assert signed(desk, want="host", csr=GOOD).not_valid_after_utc == authority.not_valid_after_utc
 
 
+def extensions(certificate: x509.Certificate) -> dict[type[x509.ExtensionType], tuple[bool, Any]]:
+    """What it says besides name, key and dates, each with whether it is critical."""
+    return {type(each.value): (each.critical, each.value) for each in certificate.extensions}
+
+
+def usage(*may: str) -> x509.KeyUsage:
+    agreeing = ("key_agreement", "encipher_only", "decipher_only")
+    signing = ("digital_signature", "content_commitment", "key_cert_sign", "crl_sign")
+    names = (*signing, *agreeing, "key_encipherment", "data_encipherment")
+    return x509.KeyUsage(**{name: name in may for name in names})
+
+
+def test_what_certificates_may_be_used_for(desk: Desk) -> None:
+    """The authority for certificates alone, what it signs for signatures alone (RFC 5280, 4.2.1.3)."""
+    authority = signed(desk, want="authority")
+    own = x509.SubjectKeyIdentifier.from_public_key(authority.public_key())
+    assert extensions(authority) == {
+        x509.BasicConstraints: (True, x509.BasicConstraints(ca=True, path_length=0)),
+        x509.KeyUsage: (True, usage("key_cert_sign", "crl_sign")),
+        x509.SubjectKeyIdentifier: (False, own),
+    }
+    for certificate in (
+        signed(desk, want="host", csr=GOOD),
+        signed(desk, want="server", csr=GOOD, server_id=SERVER),
+    ):
+        found = extensions(certificate)
+        assert found[x509.BasicConstraints] == (True, x509.BasicConstraints(ca=False, path_length=None))
+        assert found[x509.KeyUsage] == (True, usage("digital_signature"))
+        assert not found[x509.ExtendedKeyUsage][0]
+        assert not found[x509.SubjectAlternativeName][0]
+        # By these a verifier finds who signed, where several authorities are believed.
+        key = x509.SubjectKeyIdentifier.from_public_key(certificate.public_key())
+        assert found[x509.SubjectKeyIdentifier] == (False, key)
+        signer = x509.AuthorityKeyIdentifier.from_issuer_subject_key_identifier(own)
+        assert found[x509.AuthorityKeyIdentifier] == (False, signer)
+
+
+def test_names_of_authorities_and_numbers_of_certificates_are_never_used_twice(desk: Desk) -> None:
+    authority, following = signed(desk, want="authority"), signed(desk, want="next")
+    hosts = [signed(desk, want="host", csr=GOOD) for _ in range(2)]
+    assert len({each.serial_number for each in (authority, following, *hosts)}) == 4
+    for each in (authority, following):
+        name = each.subject.rfc4514_string().removeprefix("CN=VirshManager ")
+        assert str(uuid.UUID(name)) == name
+        assert each.subject == each.issuer
+    assert authority.subject != following.subject
+    assert {each.issuer for each in hosts} == {authority.subject}
+
+
+def test_a_new_authority_lives_for_ten_years_and_is_valid_where_the_clock_is_behind(desk: Desk) -> None:
+    authority, now = signed(desk, want="authority"), datetime.now(UTC)
+    assert abs(now - timedelta(hours=1) - authority.not_valid_before_utc) < timedelta(minutes=1)
+    assert abs(now + timedelta(days=3650) - authority.not_valid_after_utc) < timedelta(minutes=1)
+
+
 def test_each_signature_is_counted_and_logged(desk: Desk, caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level(logging.INFO)
     signed(desk, want="authority")

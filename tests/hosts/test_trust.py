@@ -7,6 +7,7 @@ import ssl
 import stat
 import time
 import uuid
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -15,8 +16,8 @@ from typing import Literal, TypeVar
 import pytest
 import time_machine
 from cryptography import x509
-from cryptography.hazmat.primitives.asymmetric import ec
-from cryptography.hazmat.primitives.serialization import Encoding
+from cryptography.hazmat.primitives.asymmetric import ec, ed25519
+from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 from cryptography.x509.oid import ExtendedKeyUsageOID
 from pytest_django.fixtures import Settings
 
@@ -24,7 +25,7 @@ from hosts import trust
 from hosts.trust import ClientIdentity, SigningError, asking, client, keys, protocol
 from hosts.trust.protocol import Context, derive_key, fields, from_base64
 from hosts.trust.signer.issuer import self_signed
-from tests.signing import another_authority, answer, csr
+from tests.signing import another_authority, answer, csr, desk
 
 CONTEXT = Context(
     method="join",
@@ -114,6 +115,23 @@ def test_the_identity_of_a_daemon_is_a_version_8_uuid_of_its_key() -> None:
     assert found.bytes[:6] == digest[:6]
     assert found.version == 8
     assert found.variant == uuid.RFC_4122
+
+
+@pytest.mark.parametrize("key", [b"key", b"another key", b"a third"])
+def test_all_of_the_digest_is_in_the_identity_but_for_version_and_variant(key: bytes) -> None:
+    digest, found = hashlib.sha256(key).hexdigest()[:32], keys.daemon_id(key).hex
+    assert found[:12] + found[13:16] + found[17:] == digest[:12] + digest[13:16] + digest[17:]
+    assert (found[12], found[16]) == ("8", "89ab"[int(digest[16], 16) % 4])
+
+
+def test_a_private_key_that_is_none_of_ours_is_refused() -> None:
+    other = ed25519.Ed25519PrivateKey.generate().private_bytes(
+        Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()
+    )
+    with pytest.raises(ValueError, match="elliptic curve"):
+        keys.key_from_pem(other)
+    key = keys.new_key()
+    assert keys.key_from_pem(keys.key_to_pem(key)).private_numbers() == key.private_numbers()
 
 
 def test_other_keys_than_p256_are_refused() -> None:
@@ -308,6 +326,16 @@ def test_what_another_authority_signed_is_not_taken(
     assert refused.value.problem == "other_authority"
 
 
+def test_who_renews_at_once_renews_once(client_identity: ClientIdentity) -> None:
+    """Else each would have another certificate than the file, and hosts would be shown both."""
+    folder, ca = client_identity.file.parent, client_identity.authority
+    signer, before = desk(folder.parent), desk(folder.parent).signed
+    with time_machine.travel(time.time() + 4 * 86400), ThreadPoolExecutor(8) as pool:
+        found = list(pool.map(lambda _: client.load(folder, ca), range(16)))
+    assert signer.signed == before + 1
+    assert len({identity.fingerprint for identity in found}) == 1
+
+
 def test_a_process_takes_what_another_renewed(client_identity: ClientIdentity) -> None:
     folder, ca = client_identity.file.parent, client_identity.authority
     with time_machine.travel(time.time() + 4 * 86400):
@@ -330,7 +358,7 @@ def test_what_cannot_be_a_code_is_refused_without_repeating_it(typed: str) -> No
 
 
 def test_a_code_is_read_however_a_person_types_it() -> None:
-    assert protocol.read_code(" o1il0-abcdz\n") == "01110ABCDZ"
+    assert protocol.read_code(" o1i l0-abcdz\n") == "01110ABCDZ"
 
 
 @pytest.fixture(scope="module")

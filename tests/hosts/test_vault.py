@@ -1,11 +1,13 @@
 """The key of the authority on the disk: sealed, and opened by its master key alone."""
 
+import hashlib
 import stat
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
 from cryptography.hazmat.primitives import serialization
+from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
 from hosts.trust import keys, sealing
 from hosts.trust.signer.issuer import Issuer
@@ -94,6 +96,25 @@ def test_each_bit_of_a_seal_counts(position: int) -> None:
     sealed[position] ^= 1
     with pytest.raises(ValueError, match=r"sealed|damaged"):
         sealing.unseal(bytes(sealed), MASTER, purpose=b"a")
+
+
+def test_a_seal_is_what_its_version_says(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It may be years until one is opened: neither format nor parameters may change under this name."""
+    monkeypatch.undo()
+    salt, nonce = b"s" * 16, b"n" * 12
+    key = hashlib.scrypt(b"secret", salt=salt, n=2**17, r=8, p=1, maxmem=2**28, dklen=32)
+    header = b"virshmanager sealed 1\n"
+    by_another = header + salt + nonce + AESGCM(key).encrypt(nonce, b"plain", header + b"purpose")
+    assert sealing.unseal(by_another, "secret", purpose=b"purpose") == b"plain"
+
+
+def test_each_seal_has_a_salt_and_a_nonce_of_its_own() -> None:
+    seals = [sealing.seal(b"secret", MASTER, purpose=b"a") for _ in range(2)]
+    start = len(sealing.HEADER)
+    for first, end in ((start, start + 16), (start + 16, start + 28)):
+        assert len({sealed[first:end] for sealed in seals}) == 2
+    # Salt and nonce, what was sealed, and the tag of GCM.
+    assert {len(sealed) for sealed in seals} == {start + 16 + 12 + len(b"secret") + 16}
 
 
 def test_a_seal_is_for_one_purpose() -> None:
