@@ -15,6 +15,8 @@ from virshmanager.settings import DATABASES, VIRSHMANAGER_HOME
 # A file, as in service: tests with threads would share one connection in memory.
 if str(DATABASES["default"]["ENGINE"]).endswith("sqlite3"):
     DATABASES["default"]["TEST"] = {"NAME": VIRSHMANAGER_HOME / "tests.sqlite3"}
+# PostgreSQL would not delete the database at the end, while a thread has its connection still.
+DATABASES["default"]["CONN_MAX_AGE"] = 0
 
 PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]
 STORAGES = {"staticfiles": {"BACKEND": "django.contrib.staticfiles.storage.StaticFilesStorage"}}
