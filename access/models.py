@@ -121,9 +121,9 @@ class DirectoryUser(models.Model):
 
 
 class GrantQuerySet(QuerySet["Grant"]):
-    def of(self, user: User) -> Self:
-        """What a user was granted, himself or as a member of a group."""
-        return self.filter(Q(user=user) | Q(group__in=Group.objects.filter(user=user)))
+    def of(self, *users: User) -> Self:
+        """What users were granted, themselves or as members of a group."""
+        return self.filter(Q(user__in=users) | Q(group__in=Group.objects.filter(user__in=users)))
 
     def at_least(self, role: Role) -> Self:
         return self.filter(role__gte=role)

@@ -10,13 +10,14 @@ row, nor that a host covers its domains, nor an order of roles; they keep keys a
 domains would cost three unions with casts. Django's superusers may do everything: no grant takes that.
 """
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final, Protocol, TypeVar
 
 from django.contrib.auth.models import AbstractBaseUser, AnonymousUser, User
 from django.core.exceptions import PermissionDenied
 from django.db.models import QuerySet
+from django.db.models.functions import Coalesce
 from django.http import HttpRequest
 from rest_framework.permissions import SAFE_METHODS, BasePermission
 from rest_framework.request import Request
@@ -96,20 +97,22 @@ def rights_of(user: AbstractBaseUser | AnonymousUser) -> Rights:
     """What a user may do. Read once for each object of a user, which lives as long as a request."""
     known: Rights | None = getattr(user, "_rights", None)
     if known is None:
-        known = _read_rights(user)
+        known = read_rights([user])[user.pk] if isinstance(user, User) else NOTHING
         user._rights = known  # type: ignore[union-attr]  # as Django keeps its permissions
     return known
 
 
-def _read_rights(user: AbstractBaseUser | AnonymousUser) -> Rights:
-    if not isinstance(user, User) or not user.is_active:
-        return NOTHING
-    if user.is_superuser:
-        return Rights(user, {EVERYTHING: Role.ADMINISTRATOR})
-    roles: dict[Place, Role] = {}
-    for grant in Grant.objects.of(user).order_by("role"):
-        roles[grant.place] = Role(grant.role)
-    return Rights(user, roles)
+def read_rights(users: Collection[User]) -> dict[int, Rights]:
+    """What each of these users, by his id, may do now: in one query, however many they are."""
+    active = [user for user in users if user.is_active]
+    roles: dict[int, dict[Place, Role]] = {user.pk: {} for user in users}
+    roles |= {user.pk: {EVERYTHING: Role.ADMINISTRATOR} for user in active if user.is_superuser}
+    others = [user for user in active if not user.is_superuser]
+    # A group's grant comes once for each of them who is a member.
+    held = Grant.objects.of(*others).annotate(holder=Coalesce("user", "group__user"))
+    for grant in held.filter(holder__in=[user.pk for user in others]).order_by("role"):
+        roles[grant.holder][grant.place] = Role(grant.role)  # type: ignore[attr-defined]  # just annotated
+    return {user.pk: Rights(user, roles[user.pk]) for user in users}
 
 
 def is_administrator(user: AbstractBaseUser | AnonymousUser) -> bool:

@@ -17,7 +17,8 @@ from rest_framework.response import Response
 from rest_framework.serializers import BaseSerializer
 from rest_framework.views import APIView
 
-from access.authentication import demand_of_login, login_of_request
+from access.authentication import demand_of_login
+from access.logins import login_of_request
 from access.permissions import ByGrant, HasGrants, caller, demand, rights_of
 from hosts.api import ANSWERS, KEY_HEADER, WAIT_HEADER, answered, asked_by, key_of
 from hosts.models import Host

@@ -16,7 +16,9 @@ from django.db import DatabaseError
 from redis.exceptions import RedisError
 
 from access.audit import address_of
-from access.authentication import Login, login_of_socket
+from access.errors import LoginEnded
+from access.logins import login_of_socket
+from access.rounds import Unanswered
 from hosts.agent.stream import ConsoleKind, ConsoleMode, Stream, open_console
 from hosts.errors import AgentError, ProblemAnswer, RetryLater, StreamEnded
 
@@ -35,7 +37,6 @@ OWN_CODES: Final = range(4000, 5000)
 
 TICKET_SECONDS: Final = 5.0
 FAREWELL_SECONDS: Final = 1.0
-CHECK_SECONDS: Final = 1.0
 # Of a browser that acknowledges what it has drawn, so much may be under way.
 WINDOW: Final = 512 * 1024
 
@@ -129,12 +130,13 @@ async def console(scope: Any, receive: Any, send: Any) -> None:
 
 
 async def _serve(scope: Any, browser: Browser) -> None:
-    login = await database_sync_to_async(login_of_socket)(scope)
-    if not await database_sync_to_async(services.may_use_consoles)(login):
-        raise Ends(LOGIN_NEEDED)
     ticket, mode = await browser.hello()
+    login = await database_sync_to_async(login_of_socket)(scope)
     source = address_of((scope.get("client") or [""])[0])
-    admitted = await database_sync_to_async(services.admit_to_console)(ticket, login=login, source=source)
+    try:
+        admitted = await database_sync_to_async(services.admit_to_console)(ticket, login=login, source=source)
+    except LoginEnded:
+        raise Ends(LOGIN_NEEDED) from None
     if admitted is None:
         raise Ends(TICKET_REFUSED)
     domain = admitted.domain
@@ -145,7 +147,7 @@ async def _serve(scope: Any, browser: Browser) -> None:
     except AgentError as error:
         raise _refusal(error) from error
     async with stream:
-        allowed = _while_allowed(login, domain.pk, typing=mode != "view")
+        allowed = _while_allowed(services.Seat(login, domain.pk, types=mode != "view"))
         await _first_end_of(_upwards(browser, stream), _downwards(browser, stream), allowed)
 
 
@@ -184,10 +186,13 @@ async def _on_the_stream(doing: Awaitable[Found]) -> Found:
         raise _end_of(error) from error
 
 
-async def _while_allowed(login: Login, domain_id: int, *, typing: bool) -> None:
+async def _while_allowed(seat: services.Seat) -> None:
     """A console does not outlive the login that opened it, nor the grant."""
-    while await database_sync_to_async(services.may_go_on)(login, domain_id, typing=typing):
-        await asyncio.sleep(CHECK_SECONDS)
+    try:
+        while await services.open_seats.next(seat):
+            pass
+    except Unanswered:
+        raise Ends(SERVICE_RESTART) from None
     raise Ends(LOGIN_NEEDED)
 
 

@@ -15,7 +15,8 @@ from rest_framework.generics import get_object_or_404
 from rest_framework.request import Request
 from rest_framework.response import Response
 
-from access.authentication import demand_of_login, login_of_request
+from access.authentication import demand_of_login
+from access.logins import login_of_request
 from access.permissions import ByGrant, IsAdministrator, caller
 
 from . import services

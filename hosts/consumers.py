@@ -1,19 +1,21 @@
 """The live channel of a page: what changed, by type and id. The page then fetches the data, if it may."""
 
 import asyncio
-import itertools
 import re
 from collections import deque
+from collections.abc import Coroutine
 from typing import Any
 from urllib.parse import parse_qsl
 
 from channels.db import database_sync_to_async
 from channels.generic.websocket import AsyncJsonWebsocketConsumer, AsyncWebsocketConsumer
+from django.db import DatabaseError
 from redis.exceptions import RedisError
 
-from access.authentication import Login, login_of_socket
 from access.choices import Role
-from access.permissions import NOTHING, Rights, rights_of
+from access.logins import Login, login_of_socket, open_logins, rights_of_logins
+from access.permissions import Rights
+from access.rounds import Unanswered
 
 from . import live, siblings
 from .models import Host, Operation
@@ -22,8 +24,6 @@ LOGIN_NEEDED = 4401
 NOT_FOUND = 4404
 SERVICE_RESTART = 1012  # RFC 6455, registry of close codes: come back later
 BEAT_SECONDS = 10
-# A page does not outlive its login by more than two of these.
-CHECK_SECONDS = 1
 OVERTAKING_SECONDS = 1
 MANY_LOST = 100
 REMEMBERED_NEWS = 256
@@ -37,12 +37,6 @@ def groups_of(query: bytes) -> list[str]:
     """The groups of a page: the fleet, crawls, operations, and the one object that it shows (`?domain=5`)."""
     asked = parse_qsl(query[:LONGEST_QUERY].decode("ascii", "ignore"))
     return [*live.GROUPS, *(f"{kind}.{key}" for kind, key in asked if kind in OF_ONE_OBJECT and DIGITS(key))]
-
-
-def rights_of_login(login: Login) -> Rights:
-    """What may be done by a login now: nothing, when it has ended."""
-    user = login.user()
-    return rights_of(user) if user else NOTHING
 
 
 def is_seen(rights: Rights, event: live.EventType, key: live.Id) -> bool:
@@ -63,20 +57,25 @@ def is_seen(rights: Rights, event: live.EventType, key: live.Id) -> bool:
 class LiveConsumer(AsyncJsonWebsocketConsumer):
     """Send `{type, id, sequence}` for every change that one may see; `resync` after a gap, `beat` every 10 s.
 
-    Closed with 4401 without login or grants, also when they end later, and with 1012 when Redis is gone. It
-    is accepted first: a browser learns the code of a closed socket, but not why a handshake was refused.
+    Closed with 4401 without login or grants, also when they end later, and with 1012 when Redis or the
+    database is gone. It is accepted first: a browser learns the code of a closed socket, but not why a
+    handshake was refused.
     """
 
     accepted = False
 
     async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
+        self.tasks: set[asyncio.Task[None]] = set()
         try:
             await super().__call__(scope, receive, send)
-        except (RedisError, OSError):
+        except (RedisError, DatabaseError, OSError):
             # Channels asks Redis for a channel before anything else, and reads it until the end.
             if not self.accepted:
                 await send({"type": "websocket.accept"})
             await send({"type": "websocket.close", "code": SERVICE_RESTART})
+        finally:
+            for task in self.tasks:
+                task.cancel()
 
     async def connect(self) -> None:
         self.heard: dict[str, int] = {}
@@ -84,23 +83,22 @@ class LiveConsumer(AsyncJsonWebsocketConsumer):
         self.looking: asyncio.Task[None] | None = None
         self.sequence = 0
         self.told: deque[int] = deque(maxlen=REMEMBERED_NEWS)
-        self.beat: asyncio.Task[None] | None = None
         self.listens_to = groups_of(self.scope["query_string"])
         await self.accept()
         self.accepted = True
-        self.login = await database_sync_to_async(login_of_socket)(self.scope)
-        if not await self.may_listen():
+        login = await database_sync_to_async(login_of_socket)(self.scope)
+        read = await database_sync_to_async(rights_of_logins)([login])
+        self.listen_by(read[login])
+        if not self.rights:
             await self.close(LOGIN_NEEDED)
             return
         for group in self.listens_to:
             await self.channel_layer.group_add(group, self.channel_name)
         await self.tell("hello")
-        self.beat = asyncio.create_task(self.keep_alive())
+        self.beside(self.end_with(login))
+        self.beside(self.beat())
 
     async def disconnect(self, code: int) -> None:  # noqa: ARG002 -- Channels' signature
-        for task in (self.beat, self.looking):
-            if task:
-                task.cancel()
         try:
             for group in self.listens_to:
                 await self.channel_layer.group_discard(group, self.channel_name)
@@ -110,25 +108,36 @@ class LiveConsumer(AsyncJsonWebsocketConsumer):
     async def receive_json(self, content: Any, **kwargs: Any) -> None:
         """A page has nothing to say: what it shows, it fetches."""
 
-    async def keep_alive(self) -> None:
-        """End with the login or with Redis: its channel layer would wait in silence."""
-        checks = max(1, round(BEAT_SECONDS / CHECK_SECONDS))
-        for check in itertools.count(1):
-            await asyncio.sleep(CHECK_SECONDS)
-            if not await self.may_listen():
-                await self.close(LOGIN_NEEDED)
-            elif check % checks:
-                continue
-            elif not await asyncio.to_thread(live.reachable):
-                await self.close(SERVICE_RESTART)
-            else:
-                await self.tell("beat")
+    def beside(self, doing: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
+        """Have this done at the same time, until this socket ends."""
+        task = asyncio.create_task(doing)
+        self.tasks.add(task)
+        task.add_done_callback(self.tasks.discard)
+        return task
 
-    async def may_listen(self) -> bool:
-        """Read anew what the login is good for: the session of the scope knows of no logout."""
-        self.rights = await database_sync_to_async(rights_of_login)(self.login)
+    async def end_with(self, login: Login) -> None:
+        """End when the login does, or when nobody can say whether it did."""
+        try:
+            while self.rights:
+                self.listen_by(await open_logins.next(login))
+        except Unanswered:
+            await self.close(SERVICE_RESTART)
+        else:
+            await self.close(LOGIN_NEEDED)
+
+    def listen_by(self, rights: Rights) -> None:
+        """Tell from now on what these let see."""
+        self.rights = rights
         self.seen: dict[tuple[live.EventType, live.Id], bool] = {}
-        return bool(self.rights)
+
+    async def beat(self) -> None:
+        """Say that the server is there. End with Redis: the channel layer would wait in silence."""
+        while True:
+            await asyncio.sleep(BEAT_SECONDS)
+            if not await asyncio.to_thread(live.reachable):
+                await self.close(SERVICE_RESTART)
+                return
+            await self.tell("beat")
 
     async def live_event(self, event: live.Event) -> None:
         self.note(event["group"], event["sequence"])
@@ -158,7 +167,7 @@ class LiveConsumer(AsyncJsonWebsocketConsumer):
         self.missing.discard((group, sequence))
         self.missing.update((group, lost) for lost in range(last + 1, sequence)[-MANY_LOST:])
         if self.missing and (self.looking is None or self.looking.done()):
-            self.looking = asyncio.create_task(self.resync_after_loss())
+            self.looking = self.beside(self.resync_after_loss())
 
     async def resync_after_loss(self) -> None:
         await asyncio.sleep(OVERTAKING_SECONDS)

@@ -1,7 +1,7 @@
 """The mirror of the hosts' domains, and what is asked of one domain."""
 
 from .acting import act, actions_of, define, forget
-from .consoles import admit_to_console, may_go_on, may_use_consoles, offer_console
+from .consoles import Seat, admit_to_console, offer_console, open_seats
 from .details import refresh_details, screenshot, wish_details, xml
 from .difference import Difference, diff
 from .history import MAX_POINTS, Line, Window, measured, series_of
@@ -22,6 +22,7 @@ __all__ = [
     "Line",
     "Plan",
     "Report",
+    "Seat",
     "Selector",
     "Window",
     "act",
@@ -34,12 +35,11 @@ __all__ = [
     "forget",
     "last_counters",
     "look",
-    "may_go_on",
-    "may_use_consoles",
     "measured",
     "mirror",
     "offer_console",
     "one_line",
+    "open_seats",
     "paragraphs",
     "plan",
     "record_stats",

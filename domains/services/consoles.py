@@ -1,12 +1,15 @@
 """Who may open a console: a ticket is given to a login, and taken from the same login alone."""
 
 import logging
-from typing import NamedTuple, TypedDict
+from collections.abc import Collection
+from typing import Final, NamedTuple, TypedDict
 
 from access import audit
-from access.authentication import Login, origin_of
 from access.choices import Action, Result
+from access.errors import LoginEnded
+from access.logins import Login, origin_of, rights_of_logins
 from access.permissions import may, rights_of
+from access.rounds import Rounds
 from hosts.choices import Trust
 
 from .. import tickets
@@ -48,14 +51,14 @@ class Admission(NamedTuple):
 
 
 def admit_to_console(ticket: str, *, login: Login, source: str = "") -> Admission | None:
-    """Return what a ticket opens; None if it opens nothing to this login.
+    """Return what a ticket opens; None if it opens nothing to this login. Raises LoginEnded, RedisError.
 
     `source` is the address from which it is asked.
     """
-    grant = tickets.redeem(ticket)
     user = login.user()
     if user is None or not rights_of(user):
-        return None
+        raise LoginEnded
+    grant = tickets.redeem(ticket)
     domain = None
     if grant is not None and grant.login == login.digest:
         seen = Domain.objects.visible_to(user).select_related("host")
@@ -70,14 +73,24 @@ def admit_to_console(ticket: str, *, login: Login, source: str = "") -> Admissio
     return Admission(domain, grant.kind, may(user, "type", domain))
 
 
-def may_use_consoles(login: Login) -> bool:
-    """Whether a login is good, and its user was granted anything."""
-    user = login.user()
-    return user is not None and bool(rights_of(user))
+class Seat(NamedTuple):
+    """Somebody at an open console: by which login, at which domain, and whether he types."""
+
+    login: Login
+    domain_id: int
+    types: bool
 
 
-def may_go_on(login: Login, domain_id: int, *, typing: bool) -> bool:
-    """Whether a login is still good, and its user may still be at this console."""
-    user = login.user()
-    domain = Domain.objects.filter(pk=domain_id).first() if user else None
-    return bool(user and domain and may(user, "type" if typing else "console", domain))
+def may_stay(seats: Collection[Seat]) -> dict[Seat, bool]:
+    """Whether each login is still good, and its user may still be there. Five queries, for any number."""
+    rights = rights_of_logins({seat.login for seat in seats})
+    domains = Domain.objects.in_bulk({seat.domain_id for seat in seats})
+    return {
+        seat: seat.domain_id in domains
+        and rights[seat.login].allow("type" if seat.types else "console", domains[seat.domain_id])
+        for seat in seats
+    }
+
+
+# What consoles wait for, to end with what they were opened by.
+open_seats: Final = Rounds(may_stay)

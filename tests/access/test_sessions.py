@@ -5,7 +5,7 @@ from allauth.usersessions.models import UserSession
 from django.contrib.auth.models import User
 from django.test import Client
 
-from access.authentication import Login
+from access.logins import Login
 from access.models import AuditEntry
 from access.services import create_setup_link
 from tests.cast import PASSWORD

@@ -9,7 +9,7 @@ from django.contrib.auth.models import User
 from django.utils import timezone
 from rest_framework.test import APIClient
 
-from access.authentication import Login
+from access.logins import Login
 from access.models import ApiToken, AuditEntry
 from domains import services
 from domains.models import Domain

@@ -16,11 +16,13 @@ from pytest_django.fixtures import Settings
 from redis import Redis
 from rest_framework.test import APIClient
 
+from access import rounds
 from access.models import ApiToken
 from access.services import create_token
 from domains import consumers, tickets
 from domains.models import Domain
 from hosts import guards, trust
+from tests.access.outages import database_that
 from tests.hosts.daemons import PlayedDaemon
 
 from . import factories
@@ -156,9 +158,7 @@ class TestRefused:
         client = Client()
         await in_thread(client.force_login)(sam, backend="django.contrib.auth.backends.ModelBackend")
         for session in ("", "nosuchsession", await in_thread(session_of)(client)):
-            end = BrowserEnd(session)
-            await end.connect()
-            assert await end.closed() == 4401
+            assert await refused(BrowserEnd(session), {"ticket": "x"}) == 4401
 
     async def test_a_ticket_that_is_shown_again(self, serve: ServeDomain, browser: Client) -> None:
         domain = await in_thread(serve)()
@@ -284,6 +284,16 @@ class TestRevoked:
         end = await opened(browser, await in_thread(serve)(silence), acknowledges=True)
         await in_thread(browser.logout)()
         assert await end.closed(seconds=2) == 4401
+
+    @pytest.mark.parametrize("how", ["hangs", "fails"])
+    async def test_a_database_that_is_gone_ends_no_login_and_the_browser_tries_again(
+        self, serve: ServeDomain, browser: Client, monkeypatch: pytest.MonkeyPatch, how: str
+    ) -> None:
+        monkeypatch.setattr(rounds, "ANSWER_SECONDS", 0.3)
+        monkeypatch.setattr(rounds, "ROUND_SECONDS", 0.01)
+        end = await opened(browser, await in_thread(serve)(silence))
+        with database_that(how):
+            assert await end.closed() == 1012
 
     async def test_it_ends_with_the_token(self, serve: ServeDomain, ada: User) -> None:
         client, token = await in_thread(json_client)(ada)

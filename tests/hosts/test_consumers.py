@@ -5,16 +5,18 @@ from pathlib import Path
 from typing import Any, cast
 
 import pytest
-from channels.auth import AuthMiddlewareStack
 from channels.db import database_sync_to_async
 from channels.layers import BaseChannelLayer, channel_layers, get_channel_layer
+from channels.sessions import SessionMiddlewareStack
 from channels_redis.pubsub import RedisPubSubChannelLayer
 from django.conf import settings
 from django.contrib.auth.models import User
 from django.test import Client
 from redis import Redis
 
+from access import rounds
 from hosts import consumers, live
+from tests.access.outages import database_that
 
 from .sockets import Socket, socket
 
@@ -74,7 +76,6 @@ async def test_redis_that_goes_later_ends_the_socket(
     browser: Client, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(consumers, "BEAT_SECONDS", 0.01)
-    monkeypatch.setattr(consumers, "CHECK_SECONDS", 0.01)
     monkeypatch.setattr(live, "reachable", lambda: False)
     communicator = await in_session(browser)
     assert await communicator.closed() == 1012
@@ -85,15 +86,21 @@ class InSession:
 
     @staticmethod
     def as_asgi() -> Any:
-        return AuthMiddlewareStack(consumers.LiveConsumer.as_asgi())
+        return SessionMiddlewareStack(consumers.LiveConsumer.as_asgi())
 
 
-async def in_session(browser: Client) -> Socket:
+async def shown(browser: Client) -> Socket:
     """A page of a browser that is logged in, with the cookie read as in service."""
     key = await database_sync_to_async(lambda: browser.session.session_key)()
     cookie = f"{settings.SESSION_COOKIE_NAME}={key}".encode()
     communicator = Socket(InSession, headers=[(b"cookie", cookie)])
     await communicator.connect()
+    return communicator
+
+
+async def in_session(browser: Client) -> Socket:
+    """The same, which may listen."""
+    communicator = await shown(browser)
     assert (await communicator.told())["type"] == "hello"
     return communicator
 
@@ -103,7 +110,7 @@ async def test_a_login_that_ends_ends_the_socket(
     browser: Client, ada: User, monkeypatch: pytest.MonkeyPatch, how: str
 ) -> None:
     monkeypatch.setattr(consumers, "BEAT_SECONDS", 0.01)
-    monkeypatch.setattr(consumers, "CHECK_SECONDS", 0.01)
+    monkeypatch.setattr(rounds, "ROUND_SECONDS", 0.01)
     communicator = await in_session(browser)
     assert (await communicator.told())["type"] == "beat"
     if how == "logout":
@@ -111,6 +118,25 @@ async def test_a_login_that_ends_ends_the_socket(
     ada.is_active, ada.is_superuser = how != "disabled", how != "no rights"
     await ada.asave()
     assert await communicator.closed_at_last() == 4401
+
+
+@pytest.mark.parametrize("how", ["hangs", "fails"])
+async def test_a_database_that_is_gone_ends_no_login_and_the_browser_tries_again(
+    browser: Client, monkeypatch: pytest.MonkeyPatch, how: str
+) -> None:
+    monkeypatch.setattr(rounds, "ROUND_SECONDS", 0.01)
+    monkeypatch.setattr(rounds, "ANSWER_SECONDS", 0.3)
+    communicator = await in_session(browser)
+    with database_that(how):
+        assert await communicator.closed_at_last() == 1012
+    await communicator.disconnect()
+    again = await in_session(browser)
+    await again.disconnect()
+
+
+async def test_without_the_database_no_page_is_opened(browser: Client) -> None:
+    with database_that("fails"):
+        assert await (await shown(browser)).closed() == 1012
 
 
 async def test_a_change_is_told_by_type_and_id_alone(ada: User, redis_server: Redis) -> None:
