@@ -21,7 +21,7 @@ from virshmanagerd.driver import Driver, Line
 from virshmanagerd.errors import HypervisorBusy, LibvirtDown
 from virshmanagerd.journal import Journal, JournalUnwritable
 from virshmanagerd.operations import steps
-from virshmanagerd.operations.queues import PLACES, Queues
+from virshmanagerd.operations.queues import PLACES
 from virshmanagerd.web import Problem
 
 DOMAINS = [f"d{number}" for number in range(8)]
@@ -408,36 +408,3 @@ def test_old_verdicts_are_forgotten(host: Local, monkeypatch: pytest.MonkeyPatch
         return False
 
     until(gone)
-
-
-class Task:
-    """What queues see."""
-
-    def __init__(self, target: str, line: Line = Line.WRITE, *, urgent: bool = False) -> None:
-        self.target, self.line, self.urgent = target, line, urgent
-
-
-def test_queues_keep_the_order_of_a_target() -> None:
-    queues: Queues[Task] = Queues(places=2)
-    first, second, other, third = Task("a"), Task("a"), Task("b"), Task("c")
-    for task in (first, second, other, third):
-        queues.add(task)
-    assert queues.take() == [first, other]
-    queues.give_back(first)  # it waits for something else, and keeps its target
-    assert queues.take() == [third]
-    queues.wait_again(first)
-    queues.remove(other)
-    assert queues.take() == [first]
-    queues.remove(first)
-    assert queues.take() == [second]
-    assert not queues.is_quiet("a")
-    assert queues.is_quiet("b")
-
-
-def test_queues_let_the_urgent_pass() -> None:
-    queues: Queues[Task] = Queues(places=1)
-    stuck, urgent = Task("a"), Task("a", Line.URGENT, urgent=True)
-    queues.add(stuck, begun=True)
-    queues.add(urgent)
-    assert queues.take() == [urgent]
-    assert queues.is_first(stuck)
