@@ -1,19 +1,23 @@
 """Carrying: hosts that are away, hang, refuse, lie and forget. An unreachable host is never a verdict."""
 
 import time
-from datetime import timedelta
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from typing import Any
 
 import pytest
+import time_machine
 from django.contrib.auth.models import User
 from django.utils import timezone
 
 from hosts import services
-from hosts.agent import calls
+from hosts.agent import agent_of, calls
 from hosts.agent.transport import Timeouts
-from hosts.choices import OperationState, Trust
+from hosts.choices import OperationState, TargetType, Trust
 from hosts.models import Host, Operation
-from hosts.services.operations import moves
+from hosts.services.operations import carrying, holding, moves
 
+from .factories import a_host
 from .journals import Journal, asked_for, carried, due_now, fresh, moves_of, too_late, word
 
 pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("redis_server", "dialable")]
@@ -220,6 +224,101 @@ def test_a_watched_host_is_not_asked_all_the_time(host: Host, journal: Journal, 
     report = journal.settle(operation.pk, "done")
     assert services.settle_report(host.pk, report)
     assert fresh(operation).state == S.SUCCEEDED
+
+
+@pytest.mark.parametrize(
+    ("watched", "age", "pause"),
+    [
+        # Watched: it tells by itself, and is asked seldom. Else it is asked again when its age has doubled.
+        (1, 0, 1),
+        (1, 4, 4),
+        (1, 60, 15),
+        (None, 0, 0.05),
+        (None, 2, 2),
+        (None, 60, 5),
+        # Its watcher told nothing of it for too long.
+        (21, 2, 2),
+        (21, 60, 5),
+    ],
+)
+def test_how_often_it_is_asked_what_became_of_it(
+    host: Host, ada: User, watched: float | None, age: float, pause: float
+) -> None:
+    now = datetime(2026, 5, 1, tzinfo=UTC)
+    operation = asked_for(host, ada)
+    with time_machine.travel(now, tick=False):
+        Host.objects.update(watched_at=watched and now - timedelta(seconds=watched))
+        Operation.objects.update(sent_at=now - timedelta(seconds=age), due_at=now, state=S.RUNNING)
+        held = holding.take(operation.pk)
+        assert held is not None
+        holding.look_again(held)
+    assert fresh(operation).due_at - now == timedelta(seconds=pause)
+
+
+def test_what_was_taken_is_known_to_have_been_tried(host: Host, ada: User) -> None:
+    operation = asked_for(host, ada)
+    held = holding.take(operation.pk)
+    assert held is not None
+    assert held.first
+    taken = fresh(operation)
+    assert (taken.attempts, held.operation.attempts) == (1, 1)
+    assert (taken.journal_id, taken.due_at) == ("journal-1", held.until)
+    assert taken.sent_at == held.operation.sent_at is not None
+    held = holding.take(due_now(taken).pk)
+    assert held is not None
+    assert not held.first
+    again = fresh(operation)
+    assert (again.attempts, again.sent_at, again.due_at) == (2, taken.sent_at, held.until)
+
+
+@pytest.mark.parametrize("fields", [{"target_type": "selection"}, {"state": "failed"}])
+def test_what_is_not_to_be_carried_is_not_taken(host: Host, ada: User, fields: dict[str, str]) -> None:
+    operation = asked_for(host, ada)
+    Operation.objects.update(**fields)
+    assert holding.take(operation.pk) is None
+    assert fresh(operation).attempts == 0
+
+
+def test_what_ended_or_is_held_by_another_is_not_let_go(host: Host, ada: User) -> None:
+    operation = asked_for(host, ada)
+    held = holding.take(operation.pk)
+    assert held is not None
+    later = replace(held, until=held.until + timedelta(seconds=1))
+    assert not holding.free(later, due_at=timezone.now())
+    assert fresh(operation).due_at == held.until
+    assert holding.free(held, due_at=later.until)
+    moves.move(operation, S.FAILED)
+    Operation.objects.update(due_at=later.until)
+    assert not holding.free(later, due_at=held.until)
+
+
+def test_why_a_host_was_not_reached_is_said_once(gone: Host, ada: User) -> None:
+    operation = carried(due_now(carried(asked_for(gone, ada))))
+    lines = [(event.state, event.detail) for event in operation.events.all()]
+    assert lines[0] == (S.ACCEPTED, "")
+    assert [state for state, _ in lines] == [S.ACCEPTED, S.ACCEPTED]
+    assert lines[1][1]
+
+
+def test_a_precondition_is_told_and_a_host_has_no_uuid(host: Host, journal: Journal, ada: User) -> None:
+    precondition = {"xml_hash": "ab" * 32}
+    asked: dict[str, Any] = {"target_type": TargetType.HOST, "target_uuid": host.uuid, "verb": "define"}
+    operation = carried(asked_for(host, ada, **asked, precondition=precondition))
+    told = journal.asked[str(operation.pk)]
+    assert (told["target"], told["precondition"]) == ({"type": "host"}, precondition)
+
+
+@pytest.mark.parametrize(
+    ("fields", "doubtful"), [({}, False), ({"missed_probes": 1}, True), ({"trust": Trust.RETIRED}, True)]
+)
+def test_which_hosts_are_doubtful(fields: dict[str, Any], *, doubtful: bool) -> None:
+    assert carrying.is_doubtful(a_host(**fields)) == doubtful
+
+
+def test_a_host_that_failed_a_moment_ago_is_doubtful() -> None:
+    host = a_host()
+    agent_of(host).line.breaker.failed()
+    assert carrying.is_doubtful(host)
 
 
 def test_a_watcher_that_died_a_moment_ago_costs_a_second(host: Host, journal: Journal, ada: User) -> None:
