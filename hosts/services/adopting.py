@@ -34,7 +34,7 @@ def adopt(host: Host, code: str, *, actor: User | None = None) -> None:
         NotPossible: when the host is owned, or did not prove itself; `problem` says how.
         OutsideRanges: when its address lies in no enabled range.
     """
-    told = {"fingerprint": host.public_key_sha256}
+    told = {"address": host.address, "fingerprint": host.public_key_sha256}
     with audit.refusals(Action.HOST_ADOPT, host, actor=actor, detail=told):
         _adopt(host, code, actor)
     audit.record(Action.HOST_ADOPT, host, actor=actor, detail=told)

@@ -111,11 +111,14 @@ def own(host: Host) -> str:
     except AgentError as error:
         fail(host, error.problem, error.reason)
         return error.problem
+    # Only now it is known how the host calls itself, and its row in the audit is never written again.
+    name = report.facts["hostname"]
     # A person may have denied it while it proved itself: then it is not owned after all.
     with transaction.atomic():
         waiting = Host.objects.filter(pk=host.pk, trust__in=WAITING)
-        owned = waiting.update(trust=Trust.OWNED, owned_at=timezone.now())
+        owned = waiting.update(trust=Trust.OWNED, owned_at=timezone.now(), hostname=name)
         if owned:
+            host.hostname = name
             audit.record(Action.HOST_ENROL, host, detail=_proof(host))
     if not owned:
         host.refresh_from_db()
@@ -132,7 +135,11 @@ def fail(host: Host, problem: str, reason: str) -> None:
 
 
 def _proof(host: Host) -> dict[str, str]:
-    return {"join_key": str(host.join_key_id or ""), "fingerprint": host.public_key_sha256}
+    return {
+        "address": host.address,
+        "join_key": str(host.join_key_id or ""),
+        "fingerprint": host.public_key_sha256,
+    }
 
 
 def take_lease(host: Host) -> bool:

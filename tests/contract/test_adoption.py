@@ -76,5 +76,6 @@ def test_it_works(running: Running, trust: Trust) -> None:
     assert host.certificate_serial
     assert running.daemon.ownership.state == "owned"
     deeds = AuditEntry.objects.filter(target_id=str(host.pk)).order_by("pk")
-    assert [(deed.action, deed.result) for deed in deeds] == [("host.enrol", "ok"), ("host.adopt", "ok")]
+    told = [(deed.action, deed.result, deed.target_name, deed.detail["address"]) for deed in deeds]
+    assert told == [("host.enrol", "ok", "hv-01", host.address), ("host.adopt", "ok", "hv-01", host.address)]
     assert code not in str(list(AuditEntry.objects.values()))

@@ -89,7 +89,7 @@ def test_an_adoption_that_fails_is_recorded_without_its_code(browser: Client, re
     recorded()
     browser.post(f"/hosts/{host.pk}/adopt/", {"code": "VWXYZ-98765"})
     assert recorded() == [("host.adopt", "hv-01", "outside_ranges")]
-    assert last().detail == {"fingerprint": "ab"}
+    assert last().detail == {"address": host.address, "fingerprint": "ab"}
 
 
 @pytest.mark.usefixtures("client_identity")
