@@ -26,9 +26,40 @@ PATHS = [
     *("/domains/bulk/?verb=destroy&ids=1&ids=2&ids=3", "/operations/", "/operations/?search=nobody"),
     *("/join-keys/", "/join-keys/create/", "/account/tokens/", "/account/password/change/", "/hosts/99999/"),
     *("/account/factors/", "/account/sessions/", "/account/quota/", "/audit/"),
-    *("/users/", "/users/?search=nobody", "/users/1/", "/groups/", "/explain/?target=domain"),
+    *("/users/", "/users/?search=nobody", "/users/1/", "/groups/", "/groups/1/", "/explain/?target=domain"),
     "/explain/?user=ada&verb=see&target=everything&name=",
 ]
+ON_A_PHONE = [
+    *("/", "/discovery/", "/domains/", "/domains/1/", "/operations/", "/users/", "/users/1/", "/groups/1/"),
+    *("/audit/", "/hosts/1/trust/"),
+]
+WITH_TABLES = [
+    *("/discovery/ranges/1/", "/hosts/", "/join-keys/", "/account/tokens/", "/account/sessions/", "/groups/"),
+    "/explain/?user=ada&verb=see&target=everything&name=",
+]
+TEAM = """
+from access import services
+from access.choices import Role, Target
+from django.contrib.auth.models import User
+ada = User.objects.get(username="ada")
+team = services.create_group("night shift")
+services.put_into_groups(ada, [team], actor=ada)
+services.grant(team, Role.OPERATOR, services.Place(Target.EVERYTHING), actor=ada)
+services.grant(ada, Role.ADMINISTRATOR, services.Place(Target.HOST, object_id=1), actor=ada)
+services.create_token(user=ada, name="the backups of rack 4")
+"""
+# How far the page, or a table on it, reaches beyond what is seen of it.
+BEYOND = """
+() => [document.documentElement, ...document.querySelectorAll(".table-box")]
+    .map((box) => box.scrollWidth - box.clientWidth).filter((pixels) => pixels > 0)
+"""
+
+
+@pytest.fixture(scope="module")
+def granted(crawled: Site) -> Site:
+    """Ada is in a group; both were granted something, and she has a token."""
+    crawled.manage("shell", "-v0", "-c", TEAM)
+    return crawled
 
 
 def violations(site: Site, paths: Sequence[str], **options: Any) -> list[str]:
@@ -50,8 +81,8 @@ def said_of(page: Page) -> list[str]:
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
-def test_every_page_is_accessible(crawled: Site, scheme: str) -> None:
-    assert violations(crawled, PATHS, color_scheme=scheme) == []
+def test_every_page_is_accessible(granted: Site, scheme: str) -> None:
+    assert violations(granted, PATHS, color_scheme=scheme) == []
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
@@ -59,9 +90,15 @@ def test_the_way_in_is_accessible(crawled: Site, scheme: str) -> None:
     assert violations(crawled, ["/account/login/"], signed_in=False, color_scheme=scheme) == []
 
 
-def test_a_phone_gets_accessible_pages(crawled: Site) -> None:
-    paths = ["/", "/discovery/", "/domains/", "/domains/1/", "/operations/", "/users/", "/users/1/"]
-    assert violations(crawled, paths, viewport=PHONE) == []
+def test_a_phone_gets_accessible_pages(granted: Site) -> None:
+    assert violations(granted, ON_A_PHONE, viewport=PHONE) == []
+
+
+def test_nothing_scrolls_sideways_on_a_phone(granted: Site) -> None:
+    with granted.page(viewport=PHONE) as page:
+        for path in (*ON_A_PHONE, *WITH_TABLES):
+            page.goto(path)
+            assert page.evaluate(BEYOND) == [], path
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
