@@ -1,4 +1,4 @@
-"""The words a host is described with."""
+"""The words of hosts, of joining and of operations, and how much of each there may be."""
 
 from datetime import timedelta
 

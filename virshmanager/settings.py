@@ -187,9 +187,9 @@ ACCOUNT_ADAPTER = "access.adapter.AccountAdapter"
 ACCOUNT_LOGIN_METHODS = {"username"}
 ACCOUNT_SIGNUP_FIELDS = ["username*", "password1*", "password2*"]
 ACCOUNT_EMAIL_VERIFICATION = "none"
-# Guesses are counted by access.guessing: allauth counts them by name, too.
 # What cannot be taken back asks for a proof that is not older than this (access/proof.py).
 ACCOUNT_REAUTHENTICATION_TIMEOUT = 600
+# Guesses are counted by access.guessing: allauth counts them by name, too.
 ACCOUNT_RATE_LIMITS = {"login_failed": None}
 VIRSHMANAGER_OIDC = openid_provider()
 SOCIALACCOUNT_PROVIDERS = VIRSHMANAGER_OIDC.for_allauth() if VIRSHMANAGER_OIDC else {}

@@ -1,4 +1,4 @@
-"""What may be done with hosts and join keys. One idea per module."""
+"""What may be done with hosts, with join keys and by operations. One idea per module."""
 
 from .adding import add_by_hand
 from .adopting import adopt

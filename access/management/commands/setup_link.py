@@ -20,4 +20,4 @@ class Command(BaseCommand):
         except SetupClosed:
             if options["if_needed"]:
                 return
-            raise CommandError("There is a user already: log in, or use `changepassword`.") from None
+            raise CommandError("There is a user already: log in, or use `manage.py recover`.") from None

@@ -1,4 +1,4 @@
-"""The signer: the process that alone holds the key of the certificate authority. It knows no Django.
+"""The signer: the process that alone holds the key of the certificate authority. It loads no Django app.
 
     python -m hosts.trust.signer --folder FOLDER --socket SOCKET
 
