@@ -93,9 +93,9 @@ class Libvirtd:
         if namespace != mounts_of(os.getpid()):
             eventually(lambda: not kill_all_in(namespace))
 
-    def virsh(self, *arguments: str) -> None:
+    def virsh(self, *arguments: str) -> str:
         command = ["virsh", "--connect", self.uri, *arguments]
-        subprocess.run(command, check=True, capture_output=True, timeout=30)
+        return subprocess.run(command, check=True, capture_output=True, text=True, timeout=30).stdout
 
     def guests(self) -> list[int]:
         files = (self.home / "run/libvirt/qemu").glob("*.pid")

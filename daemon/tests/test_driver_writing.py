@@ -127,6 +127,28 @@ def test_flags_are_tried_from_the_youngest(driver: Driver, monkeypatch: pytest.M
     assert driver.facts(uuid_of("off")) is None
 
 
+@pytest.mark.parametrize(
+    ("verb", "name", "button"),
+    [
+        (writing.shutdown, "shutdownFlags", libvirt.VIR_DOMAIN_SHUTDOWN_ACPI_POWER_BTN),
+        (writing.reboot, "reboot", libvirt.VIR_DOMAIN_REBOOT_ACPI_POWER_BTN),
+    ],
+)
+def test_when_the_button_fails_no_agent_is_asked_instead(
+    driver: Driver, monkeypatch: pytest.MonkeyPatch, verb: Any, name: str, button: int
+) -> None:
+    pressed: list[int] = []
+
+    def press(_domain: libvirt.virDomain, flags: int) -> None:
+        pressed.append(flags)
+        raise libvirt.libvirtError("the button is stuck")
+
+    monkeypatch.setattr(libvirt.virDomain, name, press)
+    with pytest.raises(DriverError):
+        change(driver, partial(verb, uuid=uuid_of("on")))
+    assert pressed == [button]
+
+
 def test_only_the_guest_of_an_id_is_forced_off(driver: Driver) -> None:
     number = driver.facts(uuid_of("on")).id  # type: ignore[union-attr]
     assert number is not None

@@ -6,10 +6,10 @@ import os
 import signal
 from collections.abc import Iterator
 from pathlib import Path
-from xml.etree import ElementTree as ET
 
 import pytest
 from doors import until
+from guests import guest_xml
 from hypervisors import answers, eventually, running, uuid_of
 from operating import Local
 from privatelibvirt import MARKS, Libvirtd
@@ -21,29 +21,6 @@ pytestmark = MARKS
 
 # A boot sector that waits for the power button (ACPI's PM1, where QEMU's `pc` has it), and then powers off.
 BUTTON = bytes.fromhex("fb ba0206 b80001 ef  f4 ba0006 ed f6c401 74f6  ba0406 b80020 ef f4 ebfd")
-
-
-def guest_xml(name: str, *, title: str = "", disk: Path | None = None) -> str:
-    """A guest with this disk; without one it finds nothing to boot, and does not react to anything."""
-    domain = ET.Element("domain", {"type": "qemu"})
-    ET.SubElement(domain, "name").text = name
-    ET.SubElement(domain, "uuid").text = uuid_of(name)
-    if title:
-        ET.SubElement(domain, "title").text = title
-    ET.SubElement(domain, "memory", {"unit": "MiB"}).text = "32"
-    ET.SubElement(domain, "vcpu").text = "1"
-    system = ET.SubElement(domain, "os")
-    ET.SubElement(system, "type", {"arch": "x86_64", "machine": "pc"}).text = "hvm"
-    ET.SubElement(ET.SubElement(domain, "features"), "acpi")
-    devices = ET.SubElement(domain, "devices")
-    ET.SubElement(devices, "emulator").text = "/usr/bin/qemu-system-x86_64"
-    if disk:
-        drive = ET.SubElement(devices, "disk", {"type": "file", "device": "disk"})
-        ET.SubElement(drive, "driver", {"name": "qemu", "type": "raw"})
-        ET.SubElement(drive, "source", {"file": str(disk)})
-        ET.SubElement(drive, "target", {"dev": "hda", "bus": "ide"})
-    ET.SubElement(devices, "memballoon", {"model": "none"})
-    return ET.tostring(domain, encoding="unicode")
 
 
 def fail() -> None:

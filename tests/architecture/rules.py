@@ -12,6 +12,15 @@ MARKUP: Final = re.compile(r"</[A-Za-z]|<[A-Za-z][\w:.-]*(?:\s+[\w:.-]+\s*=|\s*/
 SHELLS: Final = frozenset({"os.system", "os.popen", "subprocess.getoutput", "subprocess.getstatusoutput"})
 XML_READERS: Final = frozenset({"parse", "iterparse", "fromstring", "fromstringlist", "XML", "XMLParser"})
 XML_MODULES: Final = frozenset({"ET", "ElementTree", "etree", "minidom", "expat", "sax", "pulldom"})
+# What libvirt passes on to the agent in a guest. To shut down without a word on how is asked of it, too.
+AGENT_CALLS: Final = frozenset(
+    {
+        *("qemuAgentCommand", "openChannel", "guestInfo", "fsInfo", "fsFreeze", "fsThaw", "fSTrim"),
+        *("getTime", "setTime", "guestVcpus", "setGuestVcpus", "setUserPassword", "pMSuspendForDuration"),
+        *("authorizedSSHKeysGet", "authorizedSSHKeysSet"),
+    }
+)
+AGENT_FLAGS: Final = ("_GUEST_AGENT", "_SRC_AGENT", "_HOSTNAME_AGENT", "_VCPU_GUEST", "_CREATE_QUIESCE")
 
 
 @dataclass(frozen=True)
@@ -84,6 +93,15 @@ def runs_what_it_reads(node: ast.AST) -> bool:
     }
 
 
+def asks_a_guest_agent(node: ast.AST) -> bool:
+    """By a call that is for it, by a flag that lets another ask it, or where no flag says what else to do."""
+    if isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute):
+        unsaid = not (node.args or node.keywords)
+        return node.func.attr == "hostname" or (node.func.attr == "shutdown" and unsaid)
+    name = node.name if isinstance(node, ast.alias) else name_of(node)
+    return name.rpartition(".")[2] in AGENT_CALLS or name.endswith(AGENT_FLAGS)
+
+
 RULES: Final = (
     Rule("no verification is turned off", turns_verification_off, frozenset({"hosts/trust/client.py"})),
     Rule(
@@ -108,6 +126,7 @@ RULES: Final = (
         frozenset({"daemon/virshmanagerd/safexml.py", "simulator/fleet.py"}),
     ),
     Rule("nothing that was read is run", runs_what_it_reads),
+    Rule("no guest agent is asked", asks_a_guest_agent),
 )
 
 

@@ -56,6 +56,20 @@ PLANTED: Final = {
         "lxml.etree.fromstring(text)",
     ],
     "nothing that was read is run": ["eval(text)", "exec(text)", "pickle.loads(data)", "yaml.load(text)"],
+    "no guest agent is asked": [
+        "libvirt_qemu.qemuAgentCommand(domain, command, 5, 0)",
+        "_domain(session, uuid).fsInfo()",
+        "ask = domain.guestInfo",
+        "domain.hostname()",
+        "domain.shutdown()",
+        "domain.getTime()",
+        "domain.setUserPassword(user, password)",
+        "domain.reboot(libvirt.VIR_DOMAIN_REBOOT_GUEST_AGENT)",
+        "sources = (libvirt.VIR_DOMAIN_INTERFACE_ADDRESSES_SRC_AGENT,)",
+        "domain.vcpusFlags(libvirt.VIR_DOMAIN_VCPU_GUEST)",
+        "flags |= libvirt.VIR_DOMAIN_SNAPSHOT_CREATE_QUIESCE",
+        "from libvirt import VIR_DOMAIN_SHUTDOWN_GUEST_AGENT as AGENT\ndomain.shutdownFlags(AGENT)",
+    ],
 }
 HARMLESS: Final = [
     "requests.get(url, verify=True)",
@@ -68,6 +82,11 @@ HARMLESS: Final = [
     "ET.SubElement(root, 'tag').text = tag",
     "safexml.parse(text)",
     "urllib.parse.urlsplit(text)",
+    "sock.shutdown(socket.SHUT_WR)",
+    "pool.shutdown(wait=False)",
+    "domain.shutdownFlags(libvirt.VIR_DOMAIN_SHUTDOWN_ACPI_POWER_BTN)",
+    "known = urlsplit(url).hostname",
+    "heard = libvirt.VIR_DOMAIN_EVENT_ID_AGENT_LIFECYCLE",
 ]
 
 

@@ -1,4 +1,4 @@
-"""What a lab guest boots: Debian's cloud kernel, and an initramfs with nothing but a static busybox."""
+"""What a lab guest boots: Debian's cloud kernel, and an initramfs with a static busybox and a few modules."""
 
 from __future__ import annotations
 
@@ -11,29 +11,38 @@ from pathlib import Path
 
 _METAPACKAGE = "linux-image-cloud-amd64"
 _HERE = Path(__file__).parent
+# For a virtio channel and a power button; `guest-agent` loads them.
+_MODULES = (
+    *("drivers/virtio/virtio.ko", "drivers/virtio/virtio_ring.ko", "drivers/virtio/virtio_pci.ko"),
+    *("drivers/virtio/virtio_pci_legacy_dev.ko", "drivers/virtio/virtio_pci_modern_dev.ko"),
+    *("drivers/char/virtio_console.ko", "drivers/acpi/button.ko", "drivers/input/evdev.ko"),
+)
 
 
 def kernel() -> Path:
-    """The kernel image, from the cache or from Debian's package, which is unpacked and not installed.
-
-    Raises CalledProcessError when the package cannot be downloaded.
-    """
-    folder = _cache()
-    cached = sorted(folder.glob("vmlinuz-*"))
-    return cached[-1] if cached else _download_kernel(folder)
+    """The kernel image. Raises CalledProcessError when its package cannot be downloaded."""
+    return _unpacked() / "vmlinuz"
 
 
 def make_initramfs(target: Path) -> None:
-    """Write the initramfs to `target`."""
+    """Write the initramfs to `target`. Raises CalledProcessError as `kernel` does."""
     with tempfile.TemporaryDirectory() as scratch:
         root = Path(scratch)
+        shutil.copytree(_unpacked() / "modules", root / "modules")
         (root / "bin").mkdir()
         shutil.copy(shutil.which("busybox") or "/bin/busybox", root / "bin/busybox")
-        shutil.copy(_HERE / "guest-init", root / "init")
-        (root / "init").chmod(0o755)
+        for source, name in (("guest-init", "init"), ("guest-agent", "bin/agent")):
+            shutil.copy(_HERE / source, root / name)
+            (root / name).chmod(0o755)
         archive = "find . | busybox cpio -o -H newc 2>/dev/null | gzip -1"
         with target.open("wb") as out:
             subprocess.run(["sh", "-c", archive], cwd=root, stdout=out, check=True, timeout=30)
+
+
+def _unpacked() -> Path:
+    """What is needed of Debian's package, from the cache. The package is not installed."""
+    cached = sorted(_cache().glob("*/vmlinuz"))
+    return cached[-1].parent if cached else _download_kernel(_cache())
 
 
 def _download_kernel(folder: Path) -> Path:
@@ -45,10 +54,21 @@ def _download_kernel(folder: Path) -> Path:
             # The lists may name a version that the mirror has replaced since.
             _apt("apt-get", "-q", "update")
             package = _download_package(Path(scratch))
-        unpack = 'dpkg-deb --fsys-tarfile "$0" | tar -x --wildcards "./boot/vmlinuz-*"'
+        wanted = " ".join(f"'./lib/modules/*/kernel/{module}'" for module in _MODULES)
+        unpack = f'dpkg-deb --fsys-tarfile "$0" | tar -x --wildcards "./boot/vmlinuz-*" {wanted}'
         subprocess.run(["sh", "-c", unpack, package], cwd=scratch, check=True, timeout=60)
-        [image] = (Path(scratch) / "boot").iterdir()
-        return image.rename(folder / image.name)
+        [image] = Path(scratch).glob("boot/vmlinuz-*")
+        complete = Path(scratch, image.name.removeprefix("vmlinuz-"))
+        (complete / "modules").mkdir(parents=True)
+        image.rename(complete / "vmlinuz")
+        for module in Path(scratch).glob("lib/modules/**/*.ko"):
+            module.rename(complete / "modules" / module.name)
+        try:
+            return complete.rename(folder / complete.name)
+        except OSError:  # a run beside this one was faster
+            if not (folder / complete.name / "vmlinuz").exists():
+                raise
+            return folder / complete.name
 
 
 def _download_package(folder: Path) -> Path:

@@ -24,6 +24,8 @@ UNKNOWN_FLAG: Final = (
     libvirt.VIR_ERR_ARGUMENT_UNSUPPORTED,
     libvirt.VIR_ERR_OPERATION_UNSUPPORTED,
 )
+# The button, and not the guest agent, which QEMU's driver asks first when it may choose (0): it can hang,
+# and can lie. Other drivers may know neither.
 ACPI: Final = (libvirt.VIR_DOMAIN_SHUTDOWN_ACPI_POWER_BTN, 0)
 REBOOT: Final = (libvirt.VIR_DOMAIN_REBOOT_ACPI_POWER_BTN, 0)
 VALIDATED: Final = (libvirt.VIR_DOMAIN_DEFINE_VALIDATE, 0)
