@@ -186,7 +186,7 @@ def ldap_directory() -> Directory | None:
         filter=_user_filter(),
         groups=env.str("VIRSHMANAGER_LDAP_GROUPS", default=""),
         bind_dn=env.str("VIRSHMANAGER_LDAP_BIND_DN", default=""),
-        bind_password=env.str("VIRSHMANAGER_LDAP_BIND_PASSWORD", default=""),
+        bind_password=secret("VIRSHMANAGER_LDAP_BIND_PASSWORD", "VIRSHMANAGER_LDAP_BIND_PASSWORD_FILE"),
     )
 
 

@@ -118,6 +118,35 @@ def test_a_secret_that_is_missing_or_there_twice_is_told(
         openid_provider()
 
 
+@pytest.mark.parametrize(
+    "variables",
+    [
+        {"VIRSHMANAGER_LDAP_BIND_PASSWORD": "x", "VIRSHMANAGER_LDAP_BIND_PASSWORD_FILE": "/etc/hostname"},
+        {"VIRSHMANAGER_LDAP_BIND_PASSWORD_FILE": "/nowhere"},
+    ],
+)
+def test_so_is_the_password_for_a_directory(
+    monkeypatch: pytest.MonkeyPatch, variables: dict[str, str]
+) -> None:
+    told = {"VIRSHMANAGER_LDAP_URL": "ldaps://ldap.example", "VIRSHMANAGER_LDAP_USERS": "dc=example"}
+    for name, value in (told | variables).items():
+        monkeypatch.setenv(name, value)
+    with pytest.raises(ImproperlyConfigured, match="VIRSHMANAGER_LDAP_BIND_PASSWORD_FILE"):
+        ldap_directory()
+
+
+def test_the_password_for_a_directory_may_lie_in_a_file(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    (tmp_path / "secret").write_text("bind-password\n")
+    monkeypatch.setenv("VIRSHMANAGER_LDAP_URL", "ldaps://ldap.example")
+    monkeypatch.setenv("VIRSHMANAGER_LDAP_USERS", "dc=example")
+    monkeypatch.setenv("VIRSHMANAGER_LDAP_BIND_PASSWORD_FILE", str(tmp_path / "secret"))
+    directory = ldap_directory()
+    assert directory
+    assert directory.bind_password == "bind-password"
+
+
 def test_a_secret_may_lie_in_a_file(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     (tmp_path / "secret").write_text("client-secret\n")
     monkeypatch.setenv("VIRSHMANAGER_OIDC_URL", "https://provider.example/realms/house/")
