@@ -13,6 +13,7 @@ from .entering import (
     recover,
     recovery_tokens,
     setup_is_open,
+    signs_in_elsewhere,
 )
 from .explaining import Explanation, Line, Reason, explain, explained_verbs
 from .granting import Place, grant, names_of, place_of, told
@@ -50,5 +51,6 @@ __all__ = [
     "set_active",
     "set_quota",
     "setup_is_open",
+    "signs_in_elsewhere",
     "told",
 ]

@@ -82,6 +82,12 @@ def create_recovery_link(username: str) -> str:
     return str(settings.PUBLIC_URL) + reverse("recover", args=[who, recovery_tokens.make_token(user)])
 
 
+def signs_in_elsewhere(username: str) -> bool:
+    """Whether it is a directory or a provider that lets this user in, and no password of ours."""
+    found = User.objects.filter(username=username)
+    return found.exclude(directoryuser=None, socialaccount=None).exists()
+
+
 def recover(user: User) -> None:
     """Record that a user came by that link, and take what he cannot show any more: his second factors."""
     Authenticator.objects.filter(user=user).delete()

@@ -9,10 +9,12 @@ from django.contrib.auth.models import Group, User
 from django.test import Client
 from pytest_django.fixtures import Settings
 
+from access.services import create_recovery_link
 from tests.cast import PASSWORD
 from virshmanager.environment import Directory
 
 from .slapd import GROUPS, READER, READERS_PASSWORD, USERS, Slapd, slapd
+from .test_setup import path_of
 
 pytestmark = pytest.mark.django_db
 OWN = "eve's own"
@@ -139,6 +141,35 @@ def test_who_it_is_proves_by_the_password_of_the_directory(directory: Slapd) -> 
     address = "/account/reauthenticate/?next=/account/tokens/"
     assert browser.post(address, {"password": "guess"}).status_code == 200
     assert browser.post(address, {"password": OWN}).headers["Location"] == "/account/tokens/"
+
+
+def test_who_is_recovered_gets_in_while_the_directory_is_gone_and_later_by_both(
+    directory: Slapd, running: Slapd, settings: Settings
+) -> None:
+    assert sign_in("eve", OWN)
+    use(settings, "ldap://localhost:1")
+    assert not sign_in("eve", OWN)
+    browser = Client()
+    form = browser.get(path_of(create_recovery_link("eve")))["Location"]
+    browser.post(form, {"new_password1": PASSWORD, "new_password2": PASSWORD})
+    assert sign_in("eve", PASSWORD)
+    use(settings, running.tls, authorities=running.authorities)
+    assert sign_in("eve", OWN)
+    assert sign_in("eve", PASSWORD)
+
+
+def test_a_password_given_to_one_of_the_directory_is_taken_back_in_the_admin(
+    directory: Slapd, browser: Client
+) -> None:
+    sign_in("eve", OWN)
+    eve = User.objects.get(username="eve")
+    eve.set_password(PASSWORD)
+    eve.save()
+    assert sign_in("eve", PASSWORD)
+    disable = {"usable_password": "false", "unset-password": "1"}
+    assert browser.post(f"/admin/auth/user/{eve.pk}/password/", disable).status_code == 302
+    assert not sign_in("eve", PASSWORD)
+    assert sign_in("eve", OWN)
 
 
 def test_groups_are_those_of_the_directory(running: Slapd, settings: Settings) -> None:

@@ -6,12 +6,13 @@ import pytest
 import time_machine
 from allauth.mfa.models import Authenticator
 from allauth.mfa.totp.internal.auth import TOTP, generate_totp_secret
+from allauth.socialaccount.models import SocialAccount
 from django.contrib.auth.models import User
 from django.core.management import CommandError, call_command
 from django.test import Client
 from django.utils import timezone
 
-from access.models import AuditEntry
+from access.models import AuditEntry, DirectoryUser
 from access.services import create_recovery_link
 from tests.access.test_setup import path_of, printed
 from tests.cast import PASSWORD
@@ -87,6 +88,23 @@ def test_a_weak_password_is_refused(locked_out: User, stranger: Client) -> None:
     assert form
     assert stranger.post(form, {"new_password1": "12345", "new_password2": "12345"}).status_code == 200
     assert unchanged(locked_out)
+
+
+@pytest.mark.parametrize("by", ["directory", "provider"])
+def test_who_signs_in_elsewhere_is_given_a_password_here_and_that_is_said(
+    ada: User, capsys: pytest.CaptureFixture[str], by: str
+) -> None:
+    eve = User.objects.create_user("eve")
+    if by == "directory":
+        DirectoryUser.objects.create(user=eve)
+    else:
+        SocialAccount.objects.create(user=eve, provider="oidc", uid="1")
+    call_command("recover", "ada")
+    assert capsys.readouterr().err == ""
+    call_command("recover", "eve")
+    told = capsys.readouterr()
+    assert "/account/recover/" in told.out
+    assert "eve signs in by a directory or a provider" in told.err
 
 
 def test_it_works_once(

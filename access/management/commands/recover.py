@@ -5,6 +5,12 @@ from django.core.management.base import BaseCommand, CommandError, CommandParser
 from access import services
 from access.errors import NoSuchUser
 
+OF_OUR_OWN = (
+    "{name} signs in by a directory or a provider. The password chosen at this link is one of this server's "
+    "own. It lets {name} in beside that, also while the other does not answer or knows {name} no more, until "
+    "a superuser disables it in the admin. No password is changed elsewhere."
+)
+
 
 class Command(BaseCommand):
     help = (
@@ -16,7 +22,10 @@ class Command(BaseCommand):
         parser.add_argument("user", help="The name the user logs in with.")
 
     def handle(self, *args: Any, **options: Any) -> None:
+        name: str = options["user"]
         try:
-            self.stdout.write(services.create_recovery_link(options["user"]))
+            self.stdout.write(services.create_recovery_link(name))
         except NoSuchUser:
-            raise CommandError(f"No active user is called {options['user']!r}.") from None
+            raise CommandError(f"No active user is called {name!r}.") from None
+        if services.signs_in_elsewhere(name):
+            self.stderr.write(OF_OUR_OWN.format(name=name))
