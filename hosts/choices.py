@@ -31,6 +31,10 @@ class Trust(TextChoices):
     RETIRED = "retired", _("Retired")
 
 
+# A person gave these up: they are not spoken to until a person lets them in again.
+GIVEN_UP = (Trust.DENIED, Trust.RETIRED)
+
+
 class Status(TextChoices):
     """How fresh the last proof of life is. Derived from its age, never stored."""
 

@@ -10,7 +10,7 @@ from discovery.choices import ACTIVE_STATES, Kind
 from discovery.models import Address, Crawl, Range
 from domains.choices import DomainState
 from domains.models import Domain, DomainQuerySet
-from hosts.choices import Status, Trust
+from hosts.choices import GIVEN_UP, Status, Trust
 from hosts.models import Host, HostQuerySet
 
 
@@ -53,7 +53,7 @@ def host_numbers(seen: HostQuerySet) -> HostNumbers:
         trust[row["trust"]] += row["n"]
         if row["trust"] == Trust.OWNED:
             status[row["status"]] += row["n"]
-    gone = trust[Trust.DENIED] + trust[Trust.RETIRED]
+    gone = sum(trust[word] for word in GIVEN_UP)
     down = seen.owned().filter(libvirt_alive=False).count()
     return HostNumbers(total=sum(trust.values()) - gone, trust=trust, status=status, libvirt_down=down)
 

@@ -9,7 +9,7 @@ from django.db.models import F
 from django.utils import timezone
 
 from hosts import services
-from hosts.choices import OFFLINE_AFTER, Trust
+from hosts.choices import GIVEN_UP, OFFLINE_AFTER
 from hosts.models import Host
 
 from ..choices import Kind
@@ -94,7 +94,7 @@ class Probing:
 def _hosts_in(range_: Range) -> list[Host]:
     """Return the hosts to probe; those that missed their last probe come last, so that they delay nobody."""
     own = own_addresses(range_)
-    hosts = Host.objects.exclude(trust__in=[Trust.DENIED, Trust.RETIRED]).order_by("missed_probes")
+    hosts = Host.objects.exclude(trust__in=GIVEN_UP).order_by("missed_probes")
     version = range_.network.version
     return [
         host

@@ -17,6 +17,7 @@ from access.permissions import Place, Rights, rights_of
 from .. import siblings
 from ..choices import (
     DAEMON_PORT,
+    GIVEN_UP,
     LONGEST_LABEL,
     OFFLINE_AFTER,
     STALE_AFTER,
@@ -43,7 +44,7 @@ def status_expression(prefix: str = "", now: datetime | None = None) -> Case:
 
     return Case(
         When(
-            where(last_seen__isnull=True) | where(trust__in=[Trust.DENIED, Trust.RETIRED]),
+            where(last_seen__isnull=True) | where(trust__in=GIVEN_UP),
             Value(Status.UNKNOWN),
         ),
         When(where(last_seen__lt=now - OFFLINE_AFTER), Value(Status.OFFLINE)),
@@ -62,6 +63,10 @@ class HostQuerySet(QuerySet["Host"]):
 
     def owned(self) -> Self:
         return self.filter(trust=Trust.OWNED)
+
+    def spoken_to(self) -> Self:
+        """The owned ones, but for an identity that two machines show: neither of the two is spoken to."""
+        return self.owned().exclude(problem="duplicate_identity")
 
     def waiting(self) -> Self:
         """Those that proved themselves, and wait for a person."""

@@ -9,7 +9,7 @@ from access import audit
 from access.choices import Action
 
 from .. import guards, trust
-from ..choices import JoinedBy, Trust
+from ..choices import GIVEN_UP, JoinedBy, Trust
 from ..enrolment import CodeEnrolment
 from ..errors import BadInput, EnrolmentError, NotPossible, OutsideRanges
 from ..identify import API_VERSION, Identity, Stranger, identify
@@ -20,7 +20,7 @@ from .enrolling import own, release_lease, take_certificate, take_lease
 from .quarantine import is_quarantined, note_stranger, quarantine
 from .records import announce, record_proof
 
-ADOPTABLE = {Trust.FOUND, Trust.PENDING, Trust.DENIED, Trust.RETIRED}
+ADOPTABLE = {Trust.FOUND, Trust.PENDING, *GIVEN_UP}
 
 
 @sensitive_variables("code", "read")

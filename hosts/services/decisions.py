@@ -13,7 +13,7 @@ from access import audit
 from access.choices import Action
 
 from ..agent import hang_up
-from ..choices import Trust
+from ..choices import GIVEN_UP, Trust
 from ..errors import NotPossible, sentence
 from ..models import Host
 from .certificates import deny_certificates
@@ -35,7 +35,7 @@ def approve(host: Host, *, actor: User | None = None) -> None:
         with audit.deed(Action.HOST_APPROVE, host, actor=actor, detail={"duplicate": True}):
             _decide(host, {Trust.OWNED}, "not_waiting", boot_id="", problem="", reason="")
     else:
-        waiting = {Trust.PENDING, Trust.DENIED, Trust.RETIRED}
+        waiting = {Trust.PENDING, *GIVEN_UP}
         values = approval(actor) | {"problem": "", "reason": ""}
         with audit.deed(Action.HOST_APPROVE, host, actor=actor, detail={"was": host.trust}):
             _decide(host, waiting, "not_waiting", trust=Trust.PENDING, **values)

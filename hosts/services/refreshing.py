@@ -156,7 +156,7 @@ def _still_spoken_to(host: Host, generation: int | None) -> HostQuerySet:
     Then what it says counts no more, and above all does not hide that verdict. Nor does what a watcher heard
     that does not follow it any more.
     """
-    rows = Host.objects.filter(pk=host.pk, trust=Trust.OWNED).exclude(problem="duplicate_identity")
+    rows: HostQuerySet = Host.objects.spoken_to().filter(pk=host.pk)
     return rows if generation is None else rows.filter(watch_generation=generation)
 
 

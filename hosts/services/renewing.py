@@ -91,8 +91,8 @@ def _renew_by(way: Way, host: Host) -> None:
 def _due(now: datetime) -> Iterator[Host]:
     """The hosts whose moment has come, those first whose certificate ends first."""
     answers = Q(last_seen__gt=now - OFFLINE_AFTER) | Q(problem=CertificateOutOfDate.problem)
-    rows = Host.objects.owned().filter(answers, certificate_expires_at__lt=now + BEFORE_ITS_END)
-    for host in rows.exclude(problem="duplicate_identity").order_by("certificate_expires_at"):
+    rows = Host.objects.spoken_to().filter(answers, certificate_expires_at__lt=now + BEFORE_ITS_END)
+    for host in rows.order_by("certificate_expires_at"):
         # The identity decides where in the spread its moment is.
         waits = SPREAD * (host.uuid.bytes[0] / 256)
         if host.certificate_expires_at and host.certificate_expires_at < now + BEFORE_ITS_END - waits:

@@ -91,8 +91,7 @@ def mark(authorities: tuple[x509.Certificate, ...]) -> str:
 
 def _longest_untried(hosts: HostQuerySet) -> HostQuerySet:
     """Those first that were not tried for longest: some may never answer."""
-    asked = hosts.exclude(problem="duplicate_identity")
-    return asked.order_by(F("renewal_tried_at").asc(nulls_first=True))
+    return hosts.spoken_to().order_by(F("renewal_tried_at").asc(nulls_first=True))
 
 
 def _bring_along(host: Host, rotation: Rotation) -> None:

@@ -51,7 +51,11 @@ def followable_places() -> dict[int, Place]:
 
     So the list of features is searched as text, and by the database.
     """
-    rows = _spoken_to().annotate(told=Cast("features", TextField())).filter(told__contains=f'"{EVENTS}"')
+    rows = (
+        Host.objects.spoken_to()
+        .annotate(told=Cast("features", TextField()))
+        .filter(told__contains=f'"{EVENTS}"')
+    )
     found = rows.order_by().values_list("pk", "address", "port", "watch_generation")
     return {pk: Place(address, port, generation) for pk, address, port, generation in found}
 
@@ -110,10 +114,7 @@ def note_bad_events(host_id: int, generation: int, detail: str) -> None:
             set_problem(Host.objects.get(pk=host_id), BAD_EVENTS, sentence(BAD_EVENTS, detail=detail))
 
 
-def _spoken_to() -> HostQuerySet:
-    return Host.objects.filter(trust=Trust.OWNED).exclude(problem="duplicate_identity")
-
-
 def _locked(host_ids: Collection[int]) -> HostQuerySet:
     """These hosts, locked in one order, so that two who need several of them never wait for each other."""
-    return _spoken_to().select_for_update(no_key=True).filter(pk__in=host_ids).order_by("pk")
+    rows: HostQuerySet = Host.objects.spoken_to().select_for_update(no_key=True)
+    return rows.filter(pk__in=host_ids).order_by("pk")
