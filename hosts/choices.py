@@ -10,6 +10,8 @@ MAX_PORT = 65535
 STALE_AFTER = timedelta(seconds=30)
 OFFLINE_AFTER = timedelta(seconds=120)
 STALE_AFTER_MISSED_PROBES = 2
+# So long after the last sign of life on its stream a host counts as followed: it tells of itself.
+FOLLOWED_FOR = timedelta(seconds=20)
 
 # What a join key may be.
 LONGEST_LABEL = 100

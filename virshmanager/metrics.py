@@ -2,7 +2,6 @@
 
 import asyncio
 from collections.abc import AsyncIterator, Iterable, Iterator
-from datetime import timedelta
 from itertools import chain
 
 from django.core.handlers.asgi import ASGIRequest
@@ -34,15 +33,12 @@ from discovery.models import Crawl
 from domains.models import Domain
 from domains.watcher import HEARD_KEY
 from hosts import trust
-from hosts.choices import OperationState, Status
+from hosts.choices import FOLLOWED_FOR, OperationState, Status
 from hosts.live import NEWS_KEY
 from hosts.models import Host, Operation
 
 from . import exposition
 from .summary import summary
-
-# A host is followed as long as its watcher heard from it in this time.
-WATCHED = timedelta(seconds=20)
 
 
 class FleetCollector(Collector):
@@ -79,7 +75,7 @@ class FleetCollector(Collector):
             Host.objects.owned()
             .with_status(now)
             .aggregate(
-                watched=Count("pk", filter=Q(watched_at__gt=now - WATCHED)),
+                watched=Count("pk", filter=Q(watched_at__gt=now - FOLLOWED_FOR)),
                 oldest=Min("listed_at", filter=Q(status=Status.ONLINE)),
                 first_expiry=Min("certificate_expires_at"),
             )

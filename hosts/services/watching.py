@@ -6,7 +6,7 @@ Redis, where the leases are, may have been emptied.
 """
 
 from collections.abc import Collection, Mapping
-from datetime import datetime, timedelta
+from datetime import datetime
 from typing import NamedTuple
 from uuid import UUID
 
@@ -14,14 +14,12 @@ from django.db.models import F, TextField
 from django.db.models.functions import Cast
 from django.utils import timezone
 
-from ..choices import Trust
+from ..choices import FOLLOWED_FOR, Trust
 from ..errors import sentence
 from ..models import Host, HostQuerySet
 from .records import record, set_problem
 from .turns import writing_turn
 
-# So long after its last sign of life on its stream a host needs no probe.
-FRESH = timedelta(seconds=20)
 # What a daemon says that it can do, when it has a stream of events.
 EVENTS = "events"
 BAD_EVENTS = "bad_events"
@@ -95,9 +93,9 @@ def note_alive(generations: Mapping[int, int]) -> set[int]:
 
 
 def is_followed(host: Host, now: datetime) -> bool:
-    """Whether its stream has shown lately that the host lives, and is who it is."""
+    """Whether its stream has shown lately that the host lives, and is who it is: it needs no probe."""
     watched = host.watched_at
-    return host.trust == Trust.OWNED and watched is not None and abs(now - watched) < FRESH
+    return host.trust == Trust.OWNED and watched is not None and abs(now - watched) < FOLLOWED_FOR
 
 
 def note_libvirt_down(host_id: int, detail: str) -> None:

@@ -18,6 +18,7 @@ from ...agent import Agent, agent_of
 from ...choices import OperationState, TargetType, Trust
 from ...errors import AgentError, DuplicateIdentity, GivenUp
 from ...models import Operation, OperationEvent
+from ..watching import is_followed
 from .moves import announce
 from .settling import end, problem
 
@@ -29,10 +30,9 @@ LONGEST_PAUSE: Final = timedelta(seconds=5)
 MOST_DOUBLINGS: Final = 4
 # What was sent may be done in a moment: it is looked at again when its age has doubled.
 FIRST_LOOK: Final = timedelta(seconds=0.05)
-# A watched host tells of its operations by itself. But its watcher may have died a moment ago.
-WATCHED_WITHIN: Final = timedelta(seconds=20)
-FIRST_WATCHED_LOOK: Final = timedelta(seconds=1)
-LONGEST_WATCHED_PAUSE: Final = timedelta(seconds=15)
+# A followed host tells of its operations by itself. But its watcher may have died a moment ago.
+FIRST_FOLLOWED_LOOK: Final = timedelta(seconds=1)
+LONGEST_FOLLOWED_PAUSE: Final = timedelta(seconds=15)
 # For so long after its deadline a host that had an operation is asked what became of it.
 LOST_AFTER: Final = timedelta(minutes=10)
 
@@ -131,10 +131,11 @@ def pause_of(operation: Operation) -> timedelta:
 def look_again(held: Held) -> None:
     """The daemon has it and works on it. A cancellation that was asked for meanwhile is passed on at once."""
     operation, now = held.operation, timezone.now()
-    host = operation.host
-    watched = host is not None and host.watched_at and now - host.watched_at < WATCHED_WITHIN
+    followed = operation.host is not None and is_followed(operation.host, now)
     age = now - (operation.sent_at or now)
-    first, longest = (FIRST_WATCHED_LOOK, LONGEST_WATCHED_PAUSE) if watched else (FIRST_LOOK, LONGEST_PAUSE)
+    first, longest = (
+        (FIRST_FOLLOWED_LOOK, LONGEST_FOLLOWED_PAUSE) if followed else (FIRST_LOOK, LONGEST_PAUSE)
+    )
     pause = min(max(first, age), longest)
     free(held, due_at=now + pause)
     if operation.cancel_asked_at is None:
