@@ -92,7 +92,7 @@ def _target(value: object, verb: str) -> Args:
 def _precondition(value: Args, verb: str) -> Args:
     if not value:
         return {}
-    digest = value.get("xml_hash", "")
+    digest = value.get("xml_hash")
     known = digest is None or (isinstance(digest, str) and re.fullmatch("[0-9a-f]{64}", digest))
     if verb != "define" or value.keys() != {"xml_hash"} or not known:
         raise _bad("the precondition must be the xml_hash of a define: 64 hex digits, or null")
