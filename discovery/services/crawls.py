@@ -1,30 +1,25 @@
 """The life of a crawl: asked for, begun, ended; and what becomes of one whose process died."""
 
-import logging
 import threading
 from datetime import datetime, timedelta
 from types import EllipsisType
 from typing import Any
 
-from celery import current_app
 from django.db import IntegrityError, transaction
 from django.db.models import Q
 from django.utils import timezone
 from django.utils.translation import gettext as _
-from kombu.exceptions import OperationalError as BrokerError
-from redis.exceptions import RedisError
 
 from access import audit
 from access.choices import Action
 from hosts.live import CRAWLS, FLEET, publish
+from hosts.services import wake_worker
 
 from ..choices import ACTIVE_STATES, ChunkState, CrawlState, Phase
 from ..errors import CrawlRunning, RangeDisabled
 from ..models import Chunk, Crawl, Range
 from .targets import chunks_of
 from .views import counts
-
-logger = logging.getLogger(__name__)
 
 # A crawl without a beat for so long has lost its process; a queued one was picked up by nobody.
 LOST_AFTER = timedelta(seconds=15)
@@ -94,11 +89,9 @@ def cancel_by_hand(crawl: Crawl) -> bool:
 def _call_carriers(crawl: Crawl, chunks: int) -> None:
     """Wake workers. One that is not woken is no loss: the crawl fails after a minute, and says why."""
     most = CARRIERS_UNCAPPED if crawl.max_rate is None else CARRIERS_CAPPED
-    try:
-        for _carrier in range(max(1, min(chunks, most))):
-            current_app.send_task(CARRY_TASK, [crawl.pk], expires=UNPICKED_AFTER.total_seconds(), retry=False)
-    except (BrokerError, RedisError, OSError) as error:
-        logger.warning("No worker was woken for crawl %s: %s", crawl.pk, error)
+    for _carrier in range(max(1, min(chunks, most))):
+        if not wake_worker(CARRY_TASK, crawl.pk, expires=UNPICKED_AFTER.total_seconds()):
+            return
 
 
 def begin(crawl: Crawl) -> bool:

@@ -4,16 +4,15 @@ import logging
 from datetime import timedelta
 from typing import Literal
 
-from celery import current_app
 from django.core.cache import cache
 from django.utils import timezone
 from django_redis.exceptions import ConnectionInterrupted
-from kombu.exceptions import OperationalError as BrokerError
 from redis.exceptions import RedisError
 
 from hosts.agent import Agent, agent_of
 from hosts.choices import Trust
 from hosts.live import publish
+from hosts.services import wake_worker
 
 from ..errors import DomainMissing, HostNotOwned
 from ..models import Domain
@@ -30,13 +29,15 @@ def wish_details(domain: Domain) -> None:
         return
     if domain.details_at and domain.details_at > timezone.now() - DETAILS_LAST:
         return
+    lasts = DETAILS_LAST.total_seconds()
     try:
         # Many may look at one domain at once: one look serves all.
-        if cache.add(f"domain-details:{domain.pk}", "wished", timeout=DETAILS_LAST.total_seconds()):
-            wish = {"args": [domain.pk], "expires": DETAILS_LAST.total_seconds(), "retry": False}
-            current_app.send_task("domains.tasks.refresh_details", **wish)
-    except (RedisError, ConnectionInterrupted, BrokerError, OSError) as error:
+        first = cache.add(f"domain-details:{domain.pk}", "wished", timeout=lasts)
+    except (RedisError, ConnectionInterrupted, OSError) as error:
         logger.warning("Domain %s is not looked at now: %s", domain.pk, error)
+        return
+    if first:
+        wake_worker("domains.tasks.refresh_details", domain.pk, expires=lasts)
 
 
 def refresh_details(domain: Domain) -> None:

@@ -30,6 +30,7 @@ from .rotating import RotationReport, go_on_rotating, rotate, rotation_report
 from .statuses import publish_statuses
 from .turns import writing_turn
 from .twins import note_twins
+from .waking import wake_worker
 from .watching import (
     Followable,
     Place,
@@ -98,5 +99,6 @@ __all__ = [
     "try_connection",
     "wait_for",
     "wake",
+    "wake_worker",
     "writing_turn",
 ]

@@ -1,13 +1,10 @@
 """What a person decides about a host. Each decision is a guarded update: of two at once, one counts."""
 
-import logging
 from functools import partial
 
-from celery import current_app
 from django.contrib.auth.models import User
 from django.db import transaction
 from django.utils import timezone
-from kombu.exceptions import OperationalError
 
 from access import audit
 from access.choices import Action
@@ -19,8 +16,7 @@ from ..models import Host
 from .certificates import deny_certificates
 from .farewells import FAREWELL_FOR
 from .records import announce
-
-logger = logging.getLogger(__name__)
+from .waking import wake_worker
 
 
 def approve(host: Host, *, actor: User | None = None) -> None:
@@ -70,7 +66,7 @@ def retire(host: Host, *, actor: User | None = None) -> None:
     with audit.deed(Action.HOST_RETIRE, host, actor=actor):
         _decide(host, {Trust.OWNED}, "not_owned", trust=Trust.RETIRED, **values)
         deny_certificates(host)
-    transaction.on_commit(partial(_send, "say_farewell", host.pk))
+    transaction.on_commit(partial(wake_worker, "hosts.tasks.say_farewell", host.pk))
 
 
 def forget(host: Host, *, actor: User | None = None) -> None:
@@ -88,15 +84,7 @@ def forget(host: Host, *, actor: User | None = None) -> None:
 
 def wake(host: Host) -> None:
     """Let a worker look at the host as soon as the running transaction is committed."""
-    transaction.on_commit(partial(_send, "probe_host", host.pk))
-
-
-def _send(task: str, host_id: int) -> None:
-    try:
-        current_app.send_task(f"hosts.tasks.{task}", args=[host_id], retry=False)
-    except OperationalError as error:
-        # Redis may wake, never remember: the next run of beat finds what is to be done in the database.
-        logger.warning("No worker was told to look at host %s: %s", host_id, error)
+    transaction.on_commit(partial(wake_worker, "hosts.tasks.probe_host", host.pk))
 
 
 def _because(problem: str) -> dict[str, str]:

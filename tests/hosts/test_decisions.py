@@ -82,7 +82,7 @@ def test_an_approval_is_kept_while_redis_is_gone(
     with django_capture_on_commit_callbacks(execute=True):
         services.approve(host)
     assert Host.objects.get().approved_at is not None
-    assert "No worker was told" in caplog.text
+    assert "No worker was woken" in caplog.text
 
 
 @pytest.mark.parametrize("trust", [Trust.FOUND, Trust.PENDING, Trust.DENIED, Trust.RETIRED])

@@ -1,27 +1,22 @@
 """Accepting an operation: its row is committed before anything is sent."""
 
-import logging
 from collections.abc import Iterable
 from datetime import timedelta
 from functools import partial
 from typing import Any
 from uuid import UUID
 
-from celery import current_app
 from django.contrib.auth.models import User
 from django.db import IntegrityError, transaction
 from django.utils import timezone
-from kombu.exceptions import OperationalError as BrokerError
-from redis.exceptions import RedisError
 
 from ... import faults
 from ...choices import OperationState, TargetType
 from ...errors import KeyReused
 from ...models import Host, Operation, OperationEvent
+from ..waking import wake_worker
 from .auditing import record_accepted
 from .moves import announce
-
-logger = logging.getLogger(__name__)
 
 CARRY_TASK = "hosts.tasks.carry_host"
 # A task that no worker took in time is repeated by the sweep.
@@ -122,11 +117,8 @@ def replayed(actor: User, key: str, fingerprint: str) -> Operation | None:
 
 
 def wake_carriers(host_ids: Iterable[int]) -> None:
-    """Have workers carry what is due of hosts. Redis may wake, never remember: the sweep asks again."""
+    """Have workers carry what is due of hosts. The sweep asks again."""
     for host_id in host_ids:
-        try:
-            current_app.send_task(CARRY_TASK, args=[host_id], expires=TASK_EXPIRES_SECONDS, retry=False)
-        except (BrokerError, RedisError, OSError) as error:
-            logger.warning("No worker was woken for the operations of host %s: %s", host_id, error)
-            # Nor would one be for the others: a thousand of them must not wait for Redis one by one.
+        if not wake_worker(CARRY_TASK, host_id, expires=TASK_EXPIRES_SECONDS):
+            # A thousand hosts must not wait for Redis one by one.
             return
