@@ -166,3 +166,5 @@ def test_a_cancellation_is_recorded_by_who_cancelled(ada: User, sam: User, recor
     with pytest.raises(NotPossible):
         services.cancel(operation, actor=sam)
     assert recorded() == [("operation.cancel", name, "operation_ended")]
+    for row in AuditEntry.objects.filter(action="operation.cancel"):
+        assert (row.detail["operation"], row.detail["verb"]) == (str(operation.pk), "start")

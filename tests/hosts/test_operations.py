@@ -20,7 +20,7 @@ from hosts.services.operations import moves
 from hosts.signals import domain_gone, domain_reported
 
 from .factories import a_host, told_domain
-from .journals import asked_for, fresh, moves_of
+from .journals import asked_for, fresh, moves_of, word
 
 pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("redis_server")]
 
@@ -282,7 +282,7 @@ def test_what_has_ended_is_not_cancelled(ada: User, verdict: OperationState) -> 
 
 def test_what_was_not_sent_is_cancelled_at_once(ada: User) -> None:
     operation = services.cancel(asked_for(a_host(), ada), actor=ada)
-    assert operation.state == S.CANCELLED
+    assert (operation.state, word(operation)) == (S.CANCELLED, "cancelled")
     assert operation.due_at == moves.NEVER
     assert "ada" in operation.events.last().detail  # type: ignore[union-attr]  # there is one
 

@@ -149,6 +149,8 @@ def test_what_was_cancelled_in_doubt_is_not_sent_again(host: Host, journal: Jour
     operation = carried(due_now(operation))
     assert (operation.state, word(operation)) == (S.CANCELLED, "cancelled")
     assert journal.ran == []
+    # It never had it, so nobody has to tell it of the verdict.
+    assert (operation.sent_at, operation.due_at) == (None, moves.NEVER)
 
 
 @pytest.mark.parametrize("late", [False, True])

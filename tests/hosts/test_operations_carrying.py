@@ -11,7 +11,7 @@ from django.contrib.auth.models import User
 from django.utils import timezone
 
 from hosts import services
-from hosts.agent import agent_of, calls
+from hosts.agent import agent_of, breaker, calls
 from hosts.agent.transport import Timeouts
 from hosts.choices import OperationState, TargetType, Trust
 from hosts.models import Host, Operation
@@ -171,7 +171,10 @@ def test_a_host_in_trouble_is_no_verdict(
     host: Host, journal: Journal, ada: User, answer: tuple[int, str], *, in_doubt: bool
 ) -> None:
     journal.refuses = answer
-    operation = carried(asked_for(host, ada))
+    operation = asked_for(host, ada)
+    # The others of this host would fare no better now.
+    assert not services.carry(operation.pk)
+    operation = fresh(operation)
     assert (operation.state, operation.sent_at is not None) == (S.ACCEPTED, in_doubt)
     journal.refuses = None
     assert carried(due_now(operation)).state == S.SUCCEEDED
@@ -201,6 +204,23 @@ def test_operations_of_a_forgotten_host_end(host: Host, ada: User) -> None:
     services.sweep()
     operation = fresh(operation)
     assert (operation.state, word(operation), operation.due_at) == (S.FAILED, "host_not_owned", moves.NEVER)
+
+
+def test_what_was_sent_meanwhile_does_not_expire(host: Host, ada: User) -> None:
+    operation = too_late(asked_for(host, ada))
+    Operation.objects.update(sent_at=timezone.now())
+    assert not holding.expire(operation)
+    assert fresh(operation).is_open
+    assert holding.expire(operation, sent=True)
+    assert (fresh(operation).state, fresh(operation).due_at) == (S.EXPIRED, moves.NEVER)
+
+
+def test_a_host_whose_breaker_is_open_is_carried_to_all_the_same(
+    host: Host, journal: Journal, ada: User
+) -> None:
+    for _ in range(breaker.FAILURES):
+        agent_of(host).line.breaker.failed()
+    assert carried(asked_for(host, ada)).state == S.SUCCEEDED
 
 
 def test_a_host_of_which_there_are_two_is_not_asked(host: Host, journal: Journal, ada: User) -> None:

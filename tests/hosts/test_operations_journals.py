@@ -4,6 +4,7 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
+import time_machine
 from django.contrib.auth.models import User
 from django.utils import timezone
 
@@ -101,6 +102,19 @@ def test_a_look_that_fails_is_no_verdict(
     assert timedelta(seconds=0.5) < operation.due_at - begun < timedelta(seconds=5)
     assert services.carry(due_now(operation).pk)
     assert word(fresh(operation)) == "journal_changed"
+
+
+def test_what_the_daemon_never_had_is_sent_again_in_a_moment(host: Host, journal: Journal, ada: User) -> None:
+    journal.faults = ["drop_request", "drop_request"]
+    operation = carried(asked_for(host, ada))
+    assert operation.sent_at is not None
+    with time_machine.travel(timezone.now() + timedelta(seconds=1), tick=False):
+        held = holding.take(operation.pk)
+        assert held is not None
+        assert doubts.unknown_there(held)
+        operation = fresh(operation)
+        assert operation.due_at - timezone.now() == holding.pause_of(operation)
+    assert (operation.state, operation.sent_at, operation.journal_id) == (S.ACCEPTED, None, "")
 
 
 def test_what_is_seen_is_mirrored(host: Host, journal: Journal, ada: User) -> None:

@@ -7,6 +7,7 @@ from django.contrib.auth.models import User
 from django.utils import timezone
 
 from hosts import services
+from hosts.agent import agent_of, breaker
 from hosts.choices import OperationState, Trust
 from hosts.models import Host, Operation
 from hosts.services.operations import acknowledging, carrying, holding, moves
@@ -156,6 +157,14 @@ def test_a_daemon_that_is_away_is_told_of_its_verdicts_in_a_minute(
     services.carry_host(host.pk)
     assert journal.acknowledged == []
     due_now(operation)
+    services.carry_host(host.pk)
+    assert journal.acknowledged == [str(operation.pk)]
+
+
+def test_a_host_whose_breaker_is_open_is_told_all_the_same(host: Host, journal: Journal, ada: User) -> None:
+    operation = ended(host, ada)
+    for _ in range(breaker.FAILURES):
+        agent_of(host).line.breaker.failed()
     services.carry_host(host.pk)
     assert journal.acknowledged == [str(operation.pk)]
 

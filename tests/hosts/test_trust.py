@@ -326,6 +326,26 @@ def test_what_another_authority_signed_is_not_taken(
     assert refused.value.problem == "other_authority"
 
 
+def test_who_looks_in_the_middle_of_a_take_over_sees_its_end(
+    client_identity: ClientIdentity, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The rotation is written before the new authority signs, and its certificate after."""
+    begun = datetime.now(UTC)
+    following = trust.start_rotation(take_over_by=begun + DAY, hurried=False)
+    assert begun <= following.started_at <= datetime.now(UTC)
+    seen: list[x509.Certificate] = []
+
+    def look_between(signer: Path, request: bytes) -> bytes:
+        seen.append(trust.ca().certificate)
+        return answer(signer, request)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(asking, "exchange", look_between)
+        trust.take_over(following)
+    assert seen == [client_identity.authority.certificate]
+    assert trust.ca().certificate == following.new
+
+
 def test_who_renews_at_once_renews_once(client_identity: ClientIdentity) -> None:
     """Else each would have another certificate than the file, and hosts would be shown both."""
     folder, ca = client_identity.file.parent, client_identity.authority
