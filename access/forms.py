@@ -38,11 +38,13 @@ class UserForm(FirstAdministratorForm):
 
 
 class GroupForm(forms.Form):
+    """Of a new group, or of one that has the name `initial`."""
+
     name = forms.CharField(label=_("Name"), max_length=150)
 
     def clean_name(self) -> str:
         name: str = self.cleaned_data["name"]
-        if Group.objects.filter(name=name).exists():
+        if name != self.initial.get("name") and Group.objects.filter(name=name).exists():
             raise ValidationError(_("There is a group of this name."))
         return name
 

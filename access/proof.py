@@ -24,7 +24,12 @@ if TYPE_CHECKING:  # the module of views loads the authentication, and so this o
     from rest_framework.request import Request
 
 # What is done by these is gone, or is given away.
-PROVEN: Final = frozenset({"undefine", "retire", "create_token", "create_user", "create_grant"})
+PROVEN: Final = frozenset(
+    {
+        *("undefine", "retire", "create_token", "create_user", "create_grant"),
+        *("put_into_groups", "rename_group"),
+    }
+)
 
 
 class ReauthenticationRequired(PermissionDenied):

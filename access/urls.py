@@ -57,6 +57,7 @@ people = [
     path("groups/<int:pk>/", pages.group, name="group"),
     path("groups/<int:pk>/grants/", pages.grant_to_group, name="grant-to-group"),
     path("groups/<int:pk>/quota/", pages.limit_group, name="limit-group"),
+    path("groups/<int:pk>/rename/", pages.rename_group, name="rename-group"),
     path("groups/<int:pk>/delete/", pages.delete_group, name="delete-group"),
     path("grants/<int:pk>/revoke/", pages.revoke_grant, name="revoke-grant"),
     path("explain/", pages.explain, name="explain"),

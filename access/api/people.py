@@ -73,6 +73,8 @@ class UserViewSet(mixins.ListModelMixin, mixins.RetrieveModelMixin, viewsets.Gen
         asked = ChangedUserSerializer(data=request.data)
         asked.is_valid(raise_exception=True)
         wanted = asked.validated_data
+        if "groups" in wanted:
+            demand_of_login(request, "put_into_groups")
         if "active" in wanted:
             services.set_active(user, active=wanted["active"], actor=caller(request))
         if "groups" in wanted:
@@ -111,6 +113,17 @@ class GroupViewSet(
         asked.is_valid(raise_exception=True)
         group = services.create_group(**asked.validated_data)
         return Response(self.get_serializer(self.get_queryset().get(pk=group.pk)).data, status=201)
+
+    @extend_schema(responses=GroupSerializer)
+    def partial_update(self, request: Request, pk: str) -> Response:
+        """Rename a group. A provider or a directory that names groups finds it by its new name."""
+        demand_of_login(request, "rename_group")
+        group: Group = self.get_object()
+        asked = self.get_serializer(group, data=request.data, partial=True)
+        asked.is_valid(raise_exception=True)
+        if "name" in asked.validated_data:
+            services.rename_group(group, asked.validated_data["name"])
+        return Response(self.get_serializer(group).data)
 
     @extend_schema(responses=QuotaSerializer)
     @action(detail=True)

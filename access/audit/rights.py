@@ -40,10 +40,19 @@ def deleted_user(*, instance: User, **_: Any) -> None:
     record(Action.USER_DELETE, instance)
 
 
+@receiver(pre_save, sender=Group, dispatch_uid="audit.group_before")
+def about_to_save_group(*, instance: Group, **_: Any) -> None:
+    before = Group.objects.filter(pk=instance.pk).values_list("name", flat=True).first()
+    instance._audited = before  # type: ignore[attr-defined]  # from here to `saved_group`
+
+
 @receiver(post_save, sender=Group, dispatch_uid="audit.group")
 def saved_group(*, instance: Group, created: bool, raw: bool = False, **_: Any) -> None:
+    """A row of the new name; `was` is the old one."""
+    before = instance.__dict__.pop("_audited", None)
     if not raw:
-        record(Action.GROUP_CREATE if created else Action.GROUP_CHANGE, instance)
+        renamed = {"was": before} if before and before != instance.name else {}
+        record(Action.GROUP_CREATE if created else Action.GROUP_CHANGE, instance, detail=renamed)
 
 
 @receiver(post_delete, sender=Group, dispatch_uid="audit.group_gone")

@@ -11,7 +11,7 @@ from .entering import (
 )
 from .explaining import explain
 from .granting import grant_to_group, grant_to_user, revoke_grant
-from .groups import create_group, delete_group, group, groups
+from .groups import create_group, delete_group, group, groups, rename_group
 from .quotas import limit_group, limit_user, quota
 from .tokens import create_token, delete_token, tokens
 from .users import create_user, put_into_groups, set_active, user, users
@@ -37,6 +37,7 @@ __all__ = [
     "put_into_groups",
     "quota",
     "reauthenticate_at_provider",
+    "rename_group",
     "revoke_grant",
     "set_active",
     "setup",

@@ -8,7 +8,7 @@ from django.shortcuts import get_object_or_404, redirect, render
 from django.utils.translation import gettext as _
 from django.views.decorators.http import require_http_methods, require_POST, require_safe
 
-from .. import services
+from .. import proof, services
 from ..forms import GrantForm, GroupForm, QuotaForm
 from ..models import Grant
 from ..requests import PageRequest
@@ -56,6 +56,21 @@ def page_of(
         "quota": quota or QuotaForm(services.quota_of(found).limits),
     }
     return render(request, "access/group.html", SECTION | context, status=422 if granting or quota else 200)
+
+
+@require_http_methods(["GET", "HEAD", "POST"])
+def rename_group(request: PageRequest, pk: int) -> HttpResponse:
+    """A name can give rights: a provider or a directory says by names which groups somebody is in."""
+    found = get_object_or_404(Group, pk=pk)
+    if detour := proof.detour(request, request.user):
+        return detour
+    form = GroupForm(request.POST or None, initial={"name": found.name})
+    if request.method == "POST" and form.is_valid():
+        services.rename_group(found, form.cleaned_data["name"])
+        messages.success(request, _("The group is called %(name)s now.") % {"name": found})
+        return redirect("group", pk)
+    context = SECTION | {"found": found, "form": form, "in_dialog": request.htmx}
+    return render(request, "access/group_rename.html", context, status=422 if form.errors else 200)
 
 
 @require_http_methods(["GET", "HEAD", "POST"])

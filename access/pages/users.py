@@ -8,6 +8,7 @@ from django.core.exceptions import ValidationError
 from django.db.models import Count
 from django.http import HttpResponse
 from django.shortcuts import get_object_or_404, redirect, render
+from django.urls import reverse
 from django.utils.translation import gettext as _
 from django.views.decorators.debug import sensitive_post_parameters
 from django.views.decorators.http import require_http_methods, require_POST, require_safe
@@ -88,6 +89,8 @@ def set_active(request: PageRequest, pk: int) -> HttpResponse:
 @require_POST
 def put_into_groups(request: PageRequest, pk: int) -> HttpResponse:
     found = get_object_or_404(User, pk=pk)
+    if detour := proof.detour(request, request.user, back=reverse("user", args=[pk])):
+        return detour
     keys = keys_in(request.POST, "groups", digits=9)
     services.put_into_groups(found, Group.objects.filter(pk__in=keys), actor=request.user)
     messages.success(request, _("The groups of %(name)s were changed.") % {"name": found})

@@ -17,7 +17,7 @@ from .entering import (
 )
 from .explaining import Explanation, Line, Reason, explain, explained_verbs
 from .granting import Place, grant, names_of, place_of, told
-from .people import create_group, create_user, put_into_groups, set_active
+from .people import create_group, create_user, put_into_groups, rename_group, set_active
 from .quotas import Limits, Room, quota_of, room_of, set_quota
 
 __all__ = [
@@ -47,6 +47,7 @@ __all__ = [
     "quota_of",
     "recover",
     "recovery_tokens",
+    "rename_group",
     "room_of",
     "set_active",
     "set_quota",

@@ -53,6 +53,13 @@ def create_group(name: str) -> Group:
     return group
 
 
+def rename_group(group: Group, name: str) -> None:
+    """Give a group another name; its members and its grants stay. Raises ValidationError."""
+    group.name = name
+    group.full_clean()
+    group.save(update_fields=["name"])
+
+
 def demand_power_over(user: User, actor: User) -> None:
     """Raise PermissionDenied of a superuser, when the actor is none."""
     if user.is_superuser and not actor.is_superuser:

@@ -209,6 +209,29 @@ class TestExplain:
             assert f'value="{thing.uuid}"' in form.content.decode()
 
 
+class TestGroups:
+    def test_no_name_a_long_one_and_one_that_is_taken_are_refused(self, api: APIClient, team: Group) -> None:
+        Group.objects.create(name="taken")
+        for name in ("", "taken", "x" * 151, None):
+            answer = api.patch(f"/api/groups/{team.pk}/", {"name": name}, format="json")
+            assert answer.status_code == 400
+        team.refresh_from_db()
+        assert team.name == "team"
+        assert not AuditEntry.objects.filter(action="group.change").exists()
+
+    def test_one_is_renamed_and_keeps_its_members_and_grants(
+        self, api: APIClient, team: Group, sam: User, web: Domain
+    ) -> None:
+        sam.groups.add(team)
+        granted(team, Role.VIEWER, web)
+        answer = api.patch(f"/api/groups/{team.pk}/", {"name": "night shift"}, format="json")
+        assert answer.json() == {"id": team.pk, "name": "night shift", "members": 1}
+        assert list(sam.groups.values_list("name", flat=True)) == ["night shift"]
+        assert team.grants.count() == 1
+        row = AuditEntry.objects.get(action="group.change")
+        assert (row.target_name, row.detail, row.actor_name) == ("night shift", {"was": "team"}, "ada")
+
+
 class TestPages:
     def test_a_grant_by_name_or_not_at_all(self, browser: Client, sam: User, web: Domain) -> None:
         at = f"/users/{sam.pk}/grants/"
@@ -236,6 +259,17 @@ class TestPages:
         page = browser.get("/users/").content.decode()
         assert "vera" in page
         assert "Disabled" in page
+
+    def test_a_group_is_renamed_to_what_is_free(self, browser: Client, team: Group) -> None:
+        Group.objects.create(name="taken")
+        at = f"/groups/{team.pk}/rename/"
+        for name in ("", "taken", "x" * 151):
+            assert browser.post(at, {"name": name}).status_code == 422
+        team.refresh_from_db()
+        assert team.name == "team"
+        assert 'value="team"' in browser.get(at).content.decode()
+        assert browser.post(at, {"name": "night shift"})["Location"] == f"/groups/{team.pk}/"
+        assert "night shift" in browser.get(f"/groups/{team.pk}/").content.decode()
 
     def test_a_group_is_made_granted_to_and_deleted(self, browser: Client, team: Group) -> None:
         assert browser.post("/groups/create/", {"name": "team"}).status_code == 422

@@ -5,7 +5,7 @@ from urllib.parse import urlencode
 
 import pytest
 import time_machine
-from django.contrib.auth.models import User
+from django.contrib.auth.models import Group, User
 from django.test import Client
 from django.utils import timezone
 from rest_framework.test import APIClient
@@ -150,6 +150,23 @@ def test_the_admin_asks_where_rights_are_given(stale: Client, sam: User, page: s
     assert not sam.is_superuser
     assert sam.check_password(PASSWORD)
     assert stale.get("/admin/").status_code == 200
+
+
+def test_what_gives_the_rights_of_a_group_is_asked_for(stale: Client, sam: User) -> None:
+    team = Group.objects.create(name="team")
+    rename, put = f"/groups/{team.pk}/rename/", f"/users/{sam.pk}/groups/"
+    assert stale.get(rename)["Location"] == way_to(rename)
+    assert stale.post(rename, {"name": "admins"})["Location"] == way_to(rename)
+    assert stale.post(put, {"groups": [team.pk]})["Location"] == way_to(f"/users/{sam.pk}/")
+    for address, body in (
+        (f"/api/groups/{team.pk}/", {"name": "admins"}),
+        (f"/api/users/{sam.pk}/", {"groups": [team.pk], "active": False}),
+    ):
+        answer = stale.patch(address, body, content_type="application/json")
+        assert (answer.status_code, answer.json()["type"]) == (403, "reauthentication_required")
+    team.refresh_from_db()
+    sam.refresh_from_db()
+    assert (team.name, sam.groups.count(), sam.is_active) == ("team", 0, True)
 
 
 def test_what_can_be_taken_back_is_not_asked_for(stale: Client, domain: Domain) -> None:
