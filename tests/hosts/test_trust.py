@@ -292,6 +292,26 @@ def test_without_a_signer_there_is_no_first_certificate(
     assert not trust.signer_answers()
 
 
+def test_where_its_files_lie_and_whom_it_asks(
+    settings: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """docs/trust.md says so, and backups and units of systemd rely on it."""
+    asked: list[Path] = []
+
+    def ask(signer: Path, request: bytes) -> bytes:
+        asked.append(signer)
+        return answer(tmp_path / "signer.sock", request)
+
+    monkeypatch.setattr(asking, "exchange", ask)
+    settings.VIRSHMANAGER_HOME = tmp_path
+    assert trust.server_identity().file == tmp_path / "trust/server.pem"
+    assert set(asked) == {tmp_path / "signer.sock"}
+    asked.clear()
+    settings.VIRSHMANAGER_SIGNER = "/run/elsewhere.sock"
+    assert trust.signer_answers()
+    assert asked == [Path("/run/elsewhere.sock")]
+
+
 def test_without_a_signer_a_certificate_goes_on_to_its_end(
     client_identity: ClientIdentity, monkeypatch: pytest.MonkeyPatch
 ) -> None:
