@@ -39,11 +39,13 @@ class Guest:
     """A domain to define; `running` ones are started.
 
     Of a `traced` one QEMU logs each command that it gets, and the log of its serial line grows for ever.
+    `agent` gives it the channel of a guest agent, and calls `guest-agent` with these words: "hear,endless".
     """
 
     name: str
     running: bool = True
     traced: bool = False
+    agent: str = ""
     uuid: str = field(default_factory=lambda: str(uuid.uuid4()))
 
 
@@ -158,6 +160,11 @@ class Hypervisor(Machine):
         _element(domain, "devices/disk/source").set("file", f"/var/lib/libvirt/images/{guest.name}.img")
         log, append = f"/var/log/libvirt/qemu/{guest.name}-serial.log", "on" if guest.traced else "off"
         ElementTree.SubElement(_element(domain, "devices/serial"), "log", file=log, append=append)
+        if guest.agent:
+            line = _element(domain, "os/cmdline")
+            line.text = f"{line.text} agent={guest.agent}"
+            channel = ElementTree.SubElement(_element(domain, "devices"), "channel", type="unix")
+            ElementTree.SubElement(channel, "target", type="virtio", name="org.qemu.guest_agent.0")
         if guest.traced:
             command = ElementTree.SubElement(domain, f"{{{_QEMU_SCHEMA}}}commandline")
             for value in ("-trace", "handle_qmp_command"):
