@@ -128,6 +128,7 @@ class Host(models.Model):
     renewal_tried_at = models.DateTimeField(null=True, blank=True, editable=False)
     # Until when it is asked again to forget this server, after it was retired; empty: it did, or need not.
     farewell_until = models.DateTimeField(null=True, blank=True, editable=False)
+    farewell_tried_at = models.DateTimeField(null=True, blank=True, editable=False)
     # Only one process enrols a host at a time; one that died holds it up until then.
     enrolling_until = models.DateTimeField(null=True, blank=True, editable=False)
 

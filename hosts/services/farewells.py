@@ -14,7 +14,7 @@ from ..choices import Trust
 from ..errors import AgentError, WrongIdentity, sentence
 from ..identify import Identity, identify
 from ..models import Host
-from .pacing import for_about
+from .pacing import for_about, longest_untried
 from .records import announce
 
 FAREWELL_FOR: Final = timedelta(hours=1)
@@ -23,13 +23,14 @@ FAREWELL_FOR: Final = timedelta(hours=1)
 def repeat_farewells(seconds: float) -> int:
     """Ask who was not reached yet, for about so many seconds; return how many were reached now."""
     waiting = Host.objects.filter(trust=Trust.RETIRED, farewell_until__gt=timezone.now())
-    return sum(map(say_farewell, for_about(seconds, waiting.order_by("farewell_until"))))
+    return sum(map(say_farewell, for_about(seconds, longest_untried(waiting, "farewell_tried_at"))))
 
 
 def say_farewell(host: Host) -> bool:
     """Have a retired host forget this server; say whether it has. Never raises for what it does."""
-    if host.trust != Trust.RETIRED or host.farewell_until is None:
-        return False
+    waiting = Host.objects.filter(pk=host.pk, trust=Trust.RETIRED, farewell_until__isnull=False)
+    if not waiting.update(farewell_tried_at=timezone.now()):
+        return False  # it heard, or a person has let it in again
     try:
         forget_owner(host)
     except AgentError as error:

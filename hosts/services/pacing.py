@@ -3,7 +3,14 @@
 import time
 from collections.abc import Iterable, Iterator
 
-from ..models import Host
+from django.db.models import F
+
+from ..models import Host, HostQuerySet
+
+
+def longest_untried(hosts: HostQuerySet, tried_at: str, *then: str) -> HostQuerySet:
+    """Those first that were not tried for longest, by this field of theirs: some may hang, time and again."""
+    return hosts.order_by(F(tried_at).asc(nulls_first=True), *then)
 
 
 def for_about(seconds: float, hosts: Iterable[Host]) -> Iterator[Host]:

@@ -25,7 +25,7 @@ from ..models import Host, HostQuerySet
 from ..trust import keys
 from ..trust.keys import SigningRequest
 from .certificates import note_in_use, record_certificate
-from .pacing import for_about
+from .pacing import for_about, longest_untried
 from .records import announce
 from .refreshing import refresh
 
@@ -89,10 +89,11 @@ def _renew_by(way: Way, host: Host) -> None:
 
 
 def _due(now: datetime) -> Iterator[Host]:
-    """The hosts whose moment has come, those first whose certificate ends first."""
+    """The hosts whose moment has come."""
     answers = Q(last_seen__gt=now - OFFLINE_AFTER) | Q(problem=CertificateOutOfDate.problem)
-    rows = Host.objects.spoken_to().filter(answers, certificate_expires_at__lt=now + BEFORE_ITS_END)
-    for host in rows.order_by("certificate_expires_at"):
+    ends_soon = Q(certificate_expires_at__lt=now + BEFORE_ITS_END)
+    rows: HostQuerySet = Host.objects.spoken_to().filter(answers, ends_soon)
+    for host in longest_untried(rows, "renewal_tried_at", "certificate_expires_at"):
         # The identity decides where in the spread its moment is.
         waits = SPREAD * (host.uuid.bytes[0] / 256)
         if host.certificate_expires_at and host.certificate_expires_at < now + BEFORE_ITS_END - waits:

@@ -11,7 +11,6 @@ from typing import Final
 
 from cryptography import x509
 from cryptography.hazmat.primitives.serialization import Encoding
-from django.db.models import F
 from django.utils import timezone
 
 from access import audit
@@ -24,6 +23,7 @@ from ..models import Host, HostQuerySet, JoinKey
 from ..trust import Rotation
 from ..trust.keys import certificate_fingerprint
 from .join_keys import revoke_join_key
+from .pacing import longest_untried
 from .renewing import in_turn, renew
 
 logger = logging.getLogger(__name__)
@@ -58,7 +58,7 @@ def go_on_rotating(seconds: float) -> None:
     rotation = trust.rotation()
     if rotation is None:
         return
-    for host in in_turn(seconds, _longest_untried(behind(rotation))):
+    for host in in_turn(seconds, longest_untried(behind(rotation).spoken_to(), "renewal_tried_at")):
         _bring_along(host, rotation)
     now = timezone.now()
     if rotation.stage == "spreading":
@@ -87,11 +87,6 @@ def behind(rotation: Rotation) -> HostQuerySet:
 def mark(authorities: tuple[x509.Certificate, ...]) -> str:
     """Name a set of authorities, as it is kept of each host."""
     return sha256("".join(map(certificate_fingerprint, authorities)).encode()).hexdigest()
-
-
-def _longest_untried(hosts: HostQuerySet) -> HostQuerySet:
-    """Those first that were not tried for longest: some may never answer."""
-    return hosts.spoken_to().order_by(F("renewal_tried_at").asc(nulls_first=True))
 
 
 def _bring_along(host: Host, rotation: Rotation) -> None:

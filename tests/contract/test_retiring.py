@@ -1,8 +1,10 @@
 """Real daemons that are retired: reachable or not, once told or told again, and what lets them in anew."""
 
+import socket
 from collections.abc import Callable
 from datetime import timedelta
 from typing import Any
+from uuid import uuid4
 
 import pytest
 from django.utils import timezone
@@ -10,10 +12,12 @@ from pytest_django import DjangoCaptureOnCommitCallbacks
 from virshmanagerd.handlers import owner
 
 from hosts import services, trust
-from hosts.agent import Recovery, forget_owner, hang_up
+from hosts.agent import Recovery, calls, forget_owner, hang_up
+from hosts.agent.transport import Timeouts
 from hosts.choices import Trust
 from hosts.errors import OutsideRanges, WrongIdentity
 from hosts.models import Host, HostCertificate
+from hosts.services import farewells
 
 from .conftest import meet
 from .machines import Machine, Running
@@ -107,12 +111,46 @@ def test_whose_answer_was_lost_has_forgotten_all_the_same(
     assert Host.objects.get().problem == "retired_told"
 
 
-def test_the_verdict_is_not_written_over_a_persons(run: Run, machine: Machine) -> None:
-    meet(run(machine))
+@pytest.mark.parametrize("meanwhile", [False, True])
+def test_the_verdict_is_not_written_over_a_persons(
+    run: Run, machine: Machine, monkeypatch: pytest.MonkeyPatch, *, meanwhile: bool
+) -> None:
+    running = run(machine)
+    meet(running)
     host = retired()
-    services.approve(Host.objects.get())
-    services.say_farewell(host)
+
+    def let_in(host: Host) -> None:
+        services.approve(Host.objects.get())
+        forget_owner(host)
+
+    if meanwhile:
+        monkeypatch.setattr(farewells, "forget_owner", let_in)
+    else:
+        services.approve(Host.objects.get())
+    assert services.say_farewell(host) is meanwhile
+    assert running.daemon.ownership.state == ("unclaimed" if meanwhile else "owned")
     assert (Host.objects.get().trust, Host.objects.get().problem) == (Trust.PENDING, "")
+
+
+def test_who_hangs_time_and_again_keeps_nobody_from_being_told(
+    run: Run, machine: Machine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(calls, "JOURNAL", Timeouts(0.5, 0.5, 0.5))
+    running = run(machine)
+    meet(running)
+    retired()
+    until = timezone.now() + timedelta(minutes=30)
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        for _ in range(3):
+            place = {"address": "127.0.0.1", "port": silent.getsockname()[1]}
+            Host.objects.create(uuid=uuid4(), trust=Trust.RETIRED, farewell_until=until, **place)
+        # Each of these turns is over after one that hangs.
+        turns = 0
+        while running.daemon.ownership.state == "owned":
+            services.repeat_farewells(0.1)
+            turns += 1
+            assert turns < 20
+    assert Host.objects.filter(problem="retired_told").count() == 1
 
 
 def test_it_works(
