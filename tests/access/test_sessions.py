@@ -1,7 +1,10 @@
 """One's own sessions: seen by him alone, and ended at once."""
 
+from importlib import import_module
+
 import pytest
 from allauth.usersessions.models import UserSession
+from django.apps import apps
 from django.contrib.auth.models import User
 from django.test import Client
 
@@ -48,6 +51,13 @@ def test_all_but_the_one_in_use_end_at_once(ada: User) -> None:
     assert [Login(session=key).user() for key in keys] == [None, None]
     entry = AuditEntry.objects.get(action="sessions.end")
     assert (entry.actor_name, entry.target_name, entry.detail) == ("ada", "ada", {"sessions": 2})
+
+
+def test_an_upgrade_ends_those_that_are_on_no_list(ada: User) -> None:
+    listed, unlisted = signed_in("ada"), signed_in("ada")
+    UserSession.objects.filter(session_key=key_of(unlisted)).delete()
+    import_module("access.migrations.0007_end_unlisted_sessions").end_unlisted(apps, None)
+    assert (unlisted.get("/").status_code, listed.get("/").status_code) == (302, 200)
 
 
 def test_what_a_browser_calls_itself_is_shown_as_text_and_cut(ada: User) -> None:

@@ -112,6 +112,7 @@ def pages() -> list[str]:
         *(f"/operations/{operation.pk}/", f"/discovery/ranges/{range_.pk}/", "/audit/"),
         *(f"/discovery/ranges/{range_.pk}/edit/", f"/discovery/ranges/{range_.pk}/at/198.51.100.1/"),
         *("/users/", f"/users/{user.pk}/", "/groups/", f"/groups/{group.pk}/", f"/groups/{group.pk}/delete/"),
+        f"/groups/{group.pk}/rename/",
         f"/explain/?{question}",
         *("/admin/hosts/host/", "/admin/auth/user/", "/admin/auth/group/", "/admin/access/apitoken/"),
         "/admin/access/quota/",
