@@ -14,10 +14,11 @@ from django.utils import timezone
 
 from access.choices import Role, Target
 from access.permissions import Place, Rights, rights_of
-from hosts.choices import Status
+from hosts.choices import Status, Trust
 from hosts.models import Host, status_expression
 
 from .choices import DomainState, Kind
+from .errors import DomainError, DomainMissing, HostNotOwned
 
 
 class IsInList(Func):
@@ -122,6 +123,13 @@ class Domain(models.Model):
 
     def __str__(self) -> str:
         return self.name
+
+    @property
+    def refusal(self) -> type[DomainError] | None:
+        """Why its host cannot be asked about it: it is not ours, or lists it no more. None when it can."""
+        if self.host.trust != Trust.OWNED:
+            return HostNotOwned
+        return DomainMissing if self.missing_since else None
 
     def places(self) -> Iterator[Place]:
         yield (Target.DOMAIN, self.pk)

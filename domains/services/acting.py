@@ -18,7 +18,7 @@ from hosts.models import Host, Operation
 from hosts.services import accept, replayed
 
 from ..choices import DomainState
-from ..errors import DomainError, DomainMissing, DomainPresent, HostNotOwned, NotGranted, WrongState
+from ..errors import DomainError, DomainPresent, HostNotOwned, NotGranted, WrongState
 from ..models import Domain
 from ..verbs import VERBS, Verb, allows
 
@@ -139,7 +139,7 @@ def demand_tags(actor: User, domain: Domain, changes: Mapping[str, Any]) -> None
 
 def actions_of(domain: Domain, rights: Rights) -> list[str]:
     """The verbs that may be used on a domain now by who has these rights, in the order of VERBS."""
-    if domain.missing_since or domain.host.trust != Trust.OWNED:
+    if domain.refusal:
         return []
     return [name for name, verb in VERBS.items() if _allows(domain, verb) and rights.allow(name, domain)]
 
@@ -148,10 +148,8 @@ def judge(domain: Domain, verb: Verb, rights: Rights) -> None:
     """Raise DomainError when the verb cannot be used on the domain now by who has these rights."""
     if not rights.allow(verb.name, domain):
         raise NotGranted
-    if domain.host.trust != Trust.OWNED:
-        raise HostNotOwned
-    if domain.missing_since:
-        raise DomainMissing
+    if refusal := domain.refusal:
+        raise refusal
     if not _allows(domain, verb):
         raise _wrong_state(domain, verb, rights)
 

@@ -10,10 +10,8 @@ from access.errors import LoginEnded
 from access.logins import Login, origin_of, rights_of_logins
 from access.permissions import may, rights_of
 from access.rounds import Rounds
-from hosts.choices import Trust
 
 from .. import tickets
-from ..errors import DomainMissing, HostNotOwned
 from ..models import Domain
 
 logger = logging.getLogger(__name__)
@@ -34,10 +32,8 @@ def offer_console(domain: Domain, *, kind: str, login: Login) -> ConsoleTicket:
 
     Whether the domain runs and has such a device its host alone knows; it tells when the console is opened.
     """
-    if domain.host.trust != Trust.OWNED:
-        raise HostNotOwned
-    if domain.missing_since:
-        raise DomainMissing
+    if refusal := domain.refusal:
+        raise refusal
     ticket = tickets.issue(tickets.Grant(domain.pk, kind, login.digest))
     return ConsoleTicket(ticket=ticket, expires_in=tickets.LAST_SECONDS, url=CONSOLE_PATH)
 

@@ -10,11 +10,9 @@ from django_redis.exceptions import ConnectionInterrupted
 from redis.exceptions import RedisError
 
 from hosts.agent import Agent, agent_of
-from hosts.choices import Trust
 from hosts.live import publish
 from hosts.services import wake_worker
 
-from ..errors import DomainMissing, HostNotOwned
 from ..models import Domain
 
 logger = logging.getLogger(__name__)
@@ -25,7 +23,7 @@ DEVICES = ("disks", "interfaces", "graphics", "consoles", "boot", "machine", "ar
 
 def wish_details(domain: Domain) -> None:
     """Have a worker look at the domain's devices, unless one just did. Never waits, never fails."""
-    if domain.missing_since or domain.host.trust != Trust.OWNED:
+    if domain.refusal:
         return
     if domain.details_at and domain.details_at > timezone.now() - DETAILS_LAST:
         return
@@ -61,8 +59,6 @@ def screenshot(domain: Domain) -> bytes:
 
 
 def _agent(domain: Domain) -> Agent:
-    if domain.host.trust != Trust.OWNED:
-        raise HostNotOwned
-    if domain.missing_since:
-        raise DomainMissing
+    if refusal := domain.refusal:
+        raise refusal
     return agent_of(domain.host)
