@@ -50,7 +50,10 @@ class Fleet(NamedTuple):
 Value = Callable[[Known, Counters], float | None]
 
 
-def _counter(place: int, scale: int = 1) -> Value:
+def _counter(name: str, scale: int = 1) -> Value:
+    """The counter of this name."""
+    place = Counters._fields.index(name)
+
     def value(_: Known, counters: Counters) -> float | None:
         told = counters[place]
         return None if told == UNKNOWN else told if scale == 1 else told / scale
@@ -66,23 +69,23 @@ def _used_percent(_: Known, counters: Counters) -> float | None:
 
 # Name, type, help, value. The counters are sums over a domain's disks and interfaces.
 _FAMILIES: Final[tuple[tuple[str, str, str, Value], ...]] = (
-    ("info_virtual_cpus", "gauge", "Virtual CPUs.", _counter(1)),
-    ("info_cpu_time_seconds_total", "counter", "CPU time used.", _counter(0, NANOSECONDS)),
-    ("info_memory_usage_bytes", "gauge", "Memory given.", _counter(2)),
+    ("info_virtual_cpus", "gauge", "Virtual CPUs.", _counter("vcpus")),
+    ("info_cpu_time_seconds_total", "counter", "CPU time used.", _counter("cpu_time_ns", NANOSECONDS)),
+    ("info_memory_usage_bytes", "gauge", "Memory given.", _counter("memory")),
     (
         "memory_stats_used_percent",
         "gauge",
         "Memory that the guest uses, of what it was given.",
         _used_percent,
     ),
-    ("block_stats_read_bytes_total", "counter", "Bytes read from disks.", _counter(4)),
-    ("block_stats_write_bytes_total", "counter", "Bytes written to disks.", _counter(5)),
-    ("block_stats_read_requests_total", "counter", "Reads from disks.", _counter(6)),
-    ("block_stats_write_requests_total", "counter", "Writes to disks.", _counter(7)),
-    ("interface_stats_receive_bytes_total", "counter", "Bytes received.", _counter(8)),
-    ("interface_stats_transmit_bytes_total", "counter", "Bytes sent.", _counter(9)),
-    ("interface_stats_receive_packets_total", "counter", "Packets received.", _counter(10)),
-    ("interface_stats_transmit_packets_total", "counter", "Packets sent.", _counter(11)),
+    ("block_stats_read_bytes_total", "counter", "Bytes read from disks.", _counter("rd_bytes")),
+    ("block_stats_write_bytes_total", "counter", "Bytes written to disks.", _counter("wr_bytes")),
+    ("block_stats_read_requests_total", "counter", "Reads from disks.", _counter("rd_reqs")),
+    ("block_stats_write_requests_total", "counter", "Writes to disks.", _counter("wr_reqs")),
+    ("interface_stats_receive_bytes_total", "counter", "Bytes received.", _counter("rx_bytes")),
+    ("interface_stats_transmit_bytes_total", "counter", "Bytes sent.", _counter("tx_bytes")),
+    ("interface_stats_receive_packets_total", "counter", "Packets received.", _counter("rx_packets")),
+    ("interface_stats_transmit_packets_total", "counter", "Packets sent.", _counter("tx_packets")),
 )
 
 
