@@ -30,7 +30,6 @@ from .transport import Question, Timeouts
 
 MIB: Final = 2**20
 
-
 # The daemon gives libvirt 5 s for a read and 10 s for a listing; its own answer needs a little longer.
 READ: Final = Timeouts(connect=3, read=7, total=10)
 LIST: Final = Timeouts(connect=3, read=12, total=15)
@@ -92,48 +91,52 @@ class Agent:
         is waited for `within` seconds at most. An error whose `may_have_arrived` is set leaves open whether
         the daemon has it.
         """
-        return self._operation(operation_id, "", "PUT", wanted, within)
+        return self._operation("PUT", operation_id, "", wanted, within)
 
     def operation(self, operation_id: uuid.UUID, *, within: float = JOURNAL.total) -> OperationDocument:
-        return self._operation(operation_id, "", "GET", None, within)
+        return self._operation("GET", operation_id, "", None, within)
 
     def cancel_operation(
         self, operation_id: uuid.UUID, *, within: float = JOURNAL.total
     ) -> OperationDocument:
-        return self._operation(operation_id, "/cancel", "POST", {}, within)
+        return self._operation("POST", operation_id, "/cancel", {}, within)
 
     def acknowledge(self, ids: Collection[uuid.UUID]) -> None:
         """Tell the daemon that the verdicts of these operations, at most 500, are stored here."""
         body = {"ids": [str(one) for one in ids]}
-        self._told(_post("/v1/operations/acknowledge", body, JOURNAL))
+        self._send("POST", "/v1/operations/acknowledge", body)
 
     def signing_request(self) -> SigningRequest:
         """The certificate that the host asks for; whether the key is its own is not checked yet."""
-        return checked(signing_request, self._told(_post("/v1/pki/csr", {}, JOURNAL)))
+        return checked(signing_request, self._send("POST", "/v1/pki/csr", {}))
 
     def put_certificate(self, pem: str) -> None:
         """Have the host show another certificate for its key from now on."""
-        self._told(_post("/v1/pki/certificate", {"certificate": pem}, JOURNAL)._replace(method="PUT"))
+        self._send("PUT", "/v1/pki/certificate", {"certificate": pem})
 
     def put_authorities(self, pems: Sequence[str]) -> None:
         """Have the host believe this server by these authorities, and by no other."""
-        self._told(_post("/v1/pki/ca", {"ca": list(pems)}, JOURNAL)._replace(method="PUT"))
+        self._send("PUT", "/v1/pki/ca", {"ca": list(pems)})
 
     def forget_owner(self) -> None:
         """Have the host belong to nobody; it ends all connections after its answer."""
-        self._told(_post("/v1/owner/forget", {}, JOURNAL))
-
-    def _told(self, question: Question) -> object:
-        return checked(parse_json, self.line.ask(self.ip, self.port, question, insist=self.insist))
+        self._send("POST", "/v1/owner/forget", {})
 
     def _operation(
-        self, operation_id: uuid.UUID, verb: str, method: str, body: object, within: float
+        self, method: str, operation_id: uuid.UUID, verb: str, body: object, within: float
     ) -> OperationDocument:
-        question = _post(f"/v1/operations/{operation_id}{verb}", body, JOURNAL.shortened(within))
-        document = checked(operation_document, self._told(question._replace(method=method)))
+        timeouts = JOURNAL.shortened(within)
+        told = self._send(method, f"/v1/operations/{operation_id}{verb}", body, timeouts)
+        document = checked(operation_document, told)
         if document["id"] != operation_id:
             raise ProtocolError("another operation")
         return document
+
+    def _send(self, method: str, path: str, body: object, timeouts: Timeouts = JOURNAL) -> object:
+        """Ask with a body in JSON, or with None; return the answer, parsed."""
+        content = None if body is None else json.dumps(body).encode()
+        question = Question(path, "application/json", timeouts, MIB // 4, method, content)
+        return checked(parse_json, self.line.ask(self.ip, self.port, question, insist=self.insist))
 
     def _json(self, path: str, timeouts: Timeouts, limit: int) -> object:
         return checked(parse_json, self._get(path, "application/json", timeouts, limit))
@@ -141,11 +144,6 @@ class Agent:
     def _get(self, path: str, media_type: str, timeouts: Timeouts, limit: int) -> bytes:
         question = Question(path, media_type, timeouts, limit)
         return self.line.ask(self.ip, self.port, question, insist=self.insist)
-
-
-def _post(path: str, body: object, timeouts: Timeouts) -> Question:
-    content = None if body is None else json.dumps(body).encode()
-    return Question(path, "application/json", timeouts, MIB // 4, "POST", content)
 
 
 _lock = threading.Lock()
