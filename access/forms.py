@@ -17,7 +17,8 @@ from django.utils.translation import gettext_lazy as _
 
 from . import guessing
 from .choices import MOST_BYTES, MOST_COUNTED, Resource, Role, Scope, Target
-from .services import TOKEN_LIFE, Limits, Place, explained_verbs, place_of
+from .models import Place
+from .services import TOKEN_LIFE, Limits, explained_verbs, place_of
 
 if TYPE_CHECKING:
     Base = UserCreationForm[User]

@@ -1,7 +1,7 @@
 """What people and programs log in with, beside Django's users and sessions; what they may do, and have."""
 
 from datetime import datetime
-from typing import Self
+from typing import NamedTuple, Self
 
 from django.contrib.auth.models import Group, User
 from django.core.validators import MaxValueValidator
@@ -120,6 +120,14 @@ class DirectoryUser(models.Model):
         return self.user.get_username()
 
 
+class Place(NamedTuple):
+    """What roles are had on: a tag by its text, a host or a domain by its id, everything by neither."""
+
+    target: str
+    tag: str = ""
+    object_id: int = 0
+
+
 class GrantQuerySet(QuerySet["Grant"]):
     def of(self, *users: User) -> Self:
         """What users were granted, themselves or as members of a group."""
@@ -176,9 +184,9 @@ class Grant(models.Model):
         return f"{Role(self.role).label} of {self.target} {self.tag or self.object_id or ''}".strip()
 
     @property
-    def place(self) -> tuple[str, int | str]:
-        """What it covers, as `Rights` has it."""
-        return (self.target, self.tag or self.object_id)
+    def place(self) -> Place:
+        """What it covers."""
+        return Place(self.target, self.tag, self.object_id)
 
 
 class QuotaQuerySet(QuerySet["Quota"]):

@@ -23,15 +23,14 @@ from rest_framework.permissions import SAFE_METHODS, BasePermission
 from rest_framework.request import Request
 
 from .choices import Role, Target
-from .models import Grant
+from .models import Grant, Place
 from .scopes import verb_of
 from .verbs import needed
 
 if TYPE_CHECKING:  # the module of views loads this one, by the settings
     from rest_framework.views import APIView
 
-Place = tuple[str, int | str]
-EVERYTHING: Final[Place] = (Target.EVERYTHING, 0)
+EVERYTHING: Final = Place(Target.EVERYTHING)
 View = TypeVar("View", bound=Callable[..., object])
 
 
@@ -69,16 +68,14 @@ class Rights:
 
     def keys(self, target: Target, role: Role) -> QuerySet[Grant, int] | list[int]:
         """The ids of all hosts, or all domains, on which a role was granted, for a query."""
-        if self.user is None or not any(place[0] == target for place in self.roles):
+        if self.user is None or not any(place.target == target for place in self.roles):
             return []
         of_target = Grant.objects.of(self.user).at_least(role).filter(target=target)
         return of_target.order_by().values_list("object_id", flat=True)
 
     def tags(self, role: Role) -> list[str]:
         """The tags on whose domains a role was granted."""
-        return [
-            str(key) for (target, key), held in self.roles.items() if target == Target.TAG and held >= role
-        ]
+        return [place.tag for place, held in self.roles.items() if place.tag and held >= role]
 
     @property
     def administers(self) -> bool:

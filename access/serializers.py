@@ -7,8 +7,8 @@ from django.utils.translation import gettext as _
 from rest_framework import serializers
 
 from .choices import LONGEST_TAG, Resource, Role, Scope, Target
-from .models import ApiToken, AuditEntry, Grant, Quota
-from .services import TOKEN_LIFE, Explanation, Line, Place, Reason, Room, explained_verbs, names_of
+from .models import ApiToken, AuditEntry, Grant, Place, Quota
+from .services import TOKEN_LIFE, Explanation, Line, Reason, Room, explained_verbs, names_of
 
 TEN_YEARS = 10 * 365 * 86400
 

@@ -13,7 +13,8 @@ from django.db.models import BooleanField, Case, F, Func, Q, QuerySet, Value, Wh
 from django.utils import timezone
 
 from access.choices import Role, Target
-from access.permissions import Place, Rights, rights_of
+from access.models import Place
+from access.permissions import Rights, rights_of
 from hosts.choices import Status, Trust
 from hosts.models import Host, status_expression
 
@@ -132,9 +133,9 @@ class Domain(models.Model):
         return DomainMissing if self.missing_since else None
 
     def places(self) -> Iterator[Place]:
-        yield (Target.DOMAIN, self.pk)
-        yield (Target.HOST, self.host_id)
-        yield from ((Target.TAG, tag) for tag in self.tags)
+        yield Place(Target.DOMAIN, object_id=self.pk)
+        yield Place(Target.HOST, object_id=self.host_id)
+        yield from (Place(Target.TAG, tag) for tag in self.tags)
 
 
 class History(models.Model):

@@ -16,7 +16,7 @@ from .entering import (
     signs_in_elsewhere,
 )
 from .explaining import Explanation, Line, Reason, explain, explained_verbs
-from .granting import Place, grant, names_of, place_of, told
+from .granting import grant, names_of, place_of, told
 from .people import create_group, create_user, put_into_groups, rename_group, set_active
 from .quotas import Limits, Room, quota_of, room_of, set_quota
 
@@ -27,7 +27,6 @@ __all__ = [
     "Explanation",
     "Limits",
     "Line",
-    "Place",
     "Reason",
     "Room",
     "create_first_administrator",

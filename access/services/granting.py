@@ -1,7 +1,7 @@
 """Grants: given, and told by the names of what they are for. (Signals tell the audit of them.)"""
 
 from collections.abc import Iterable
-from typing import Any, NamedTuple
+from typing import Any
 
 from django.contrib.auth.models import Group, User
 from django.core.exceptions import ValidationError
@@ -9,15 +9,7 @@ from django.utils.translation import gettext as _
 
 from .. import siblings
 from ..choices import LONGEST_TAG, Role, Target
-from ..models import Grant
-
-
-class Place(NamedTuple):
-    """What a grant is for: a tag by its text, a host or a domain by its id."""
-
-    target: Target
-    tag: str = ""
-    object_id: int = 0
+from ..models import Grant, Place
 
 
 def place_of(target: str, text: str) -> tuple[Place, Any]:

@@ -12,7 +12,8 @@ from django.db.models import Case, F, Q, QuerySet, Value, When
 from django.utils import timezone
 
 from access.choices import Role, Target
-from access.permissions import Place, Rights, rights_of
+from access.models import Place
+from access.permissions import Rights, rights_of
 
 from .. import siblings
 from ..choices import (
@@ -170,7 +171,7 @@ class Host(models.Model):
         return self.hostname or self.address
 
     def places(self) -> Iterator[Place]:
-        yield (Target.HOST, self.pk)
+        yield Place(Target.HOST, object_id=self.pk)
 
     def twins(self, user: User) -> "HostQuerySet":
         """The other owned hosts whose libvirt has the same UUID, as far as this user sees them."""

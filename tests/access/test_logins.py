@@ -16,10 +16,10 @@ from django.utils import timezone
 from pytest_django.fixtures import Settings
 
 from access import rounds
-from access.choices import Role, Scope
+from access.choices import Role, Scope, Target
 from access.logins import Login, rights_of_logins
-from access.models import ApiToken
-from access.permissions import NOTHING
+from access.models import ApiToken, Place
+from access.permissions import EVERYTHING, NOTHING
 from access.services import create_token
 from domains.services.consoles import Seat, may_stay
 from hosts import consumers
@@ -87,11 +87,11 @@ class TestRights:
         granted(otto, Role.VIEWER, "web")
         logins = {user: by_session(user) for user in (ada, sam, otto, vera)}
         rights = rights_of_logins(logins.values())
-        at = ("domain", domain.pk)
+        at = Place(Target.DOMAIN, object_id=domain.pk)
         assert [rights[login].roles for login in logins.values()] == [
-            {("everything", 0): Role.ADMINISTRATOR},
+            {EVERYTHING: Role.ADMINISTRATOR},
             {},
-            {at: Role.VIEWER, ("tag", "web"): Role.VIEWER},
+            {at: Role.VIEWER, Place(Target.TAG, "web"): Role.VIEWER},
             {at: Role.OPERATOR},
         ]
 

@@ -7,8 +7,8 @@ from django.contrib.auth.models import Group, User
 from django.test import Client
 from rest_framework.test import APIClient
 
-from access.choices import Role
-from access.models import AuditEntry, Grant
+from access.choices import Role, Target
+from access.models import AuditEntry, Grant, Place
 from access.services import create_token
 from domains.models import Domain
 from tests.cast import PASSWORD
@@ -241,7 +241,7 @@ class TestPages:
         assert not Grant.objects.exists()
         for name in ("web", str(web.uuid)):
             assert browser.post(at, {"role": 2, "target": "domain", "name": name}).status_code == 302
-        assert Grant.objects.get().place == ("domain", web.pk)
+        assert Grant.objects.get().place == Place(Target.DOMAIN, object_id=web.pk)
         page = browser.get(f"/users/{sam.pk}/").content.decode()
         assert "Operator" in page
         assert f"/domains/{web.pk}/" in page
@@ -275,7 +275,7 @@ class TestPages:
         assert browser.post("/groups/create/", {"name": "team"}).status_code == 422
         assert browser.post("/groups/create/", {"name": "other"}).status_code == 302
         browser.post(f"/groups/{team.pk}/grants/", {"role": 1, "target": "tag", "name": "prod"})
-        assert team.grants.get().place == ("tag", "prod")
+        assert team.grants.get().place == Place(Target.TAG, "prod")
         assert "prod" in browser.get(f"/groups/{team.pk}/").content.decode()
         browser.post(f"/groups/{team.pk}/delete/")
         assert list(Group.objects.values_list("name", flat=True)) == ["other"]

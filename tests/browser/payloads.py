@@ -9,7 +9,8 @@ from django.contrib.auth.models import Group, User
 from django.utils import timezone
 
 from access.choices import LONGEST_TAG, Role, Target
-from access.services import Place, create_token, grant, set_quota
+from access.models import Place
+from access.services import create_token, grant, set_quota
 from discovery.models import Address, Crawl, Range
 from domains.models import Domain
 from hosts.models import Host, JoinKey, Operation, OperationEvent

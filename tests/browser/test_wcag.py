@@ -40,12 +40,13 @@ WITH_TABLES = [
 TEAM = """
 from access import services
 from access.choices import Role, Target
+from access.models import Place
 from django.contrib.auth.models import User
 ada = User.objects.get(username="ada")
 team = services.create_group("night shift")
 services.put_into_groups(ada, [team], actor=ada)
-services.grant(team, Role.OPERATOR, services.Place(Target.EVERYTHING), actor=ada)
-services.grant(ada, Role.ADMINISTRATOR, services.Place(Target.HOST, object_id=1), actor=ada)
+services.grant(team, Role.OPERATOR, Place(Target.EVERYTHING), actor=ada)
+services.grant(ada, Role.ADMINISTRATOR, Place(Target.HOST, object_id=1), actor=ada)
 services.create_token(user=ada, name="the backups of rack 4")
 """
 # How far the page, or a table on it, reaches beyond what is seen of it.
