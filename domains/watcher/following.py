@@ -87,9 +87,9 @@ class Follower:
         for task in self._tasks:
             task.cancel()
 
-    def follows(self, place: hosts.Place) -> bool:
+    def follows(self, now: hosts.Whereabouts) -> bool:
         """Whether the host is still where it is followed, and ours."""
-        return place == (self.host.address, self.host.port, self.generation)
+        return now == (self.host.address, self.host.port, self.generation)
 
     def fail(self, reason: str) -> None:
         """End the stream: what it told cannot be used."""

@@ -99,10 +99,10 @@ class Watcher:
             await asyncio.sleep(ROSTER_SECONDS)
 
     async def _update_roster(self) -> None:
-        places = await self._clerk.run(hosts.followable_places)
-        wanted = {host_id for host_id in places if shard_of(host_id) in self._shards}
+        whereabouts = await self._clerk.run(hosts.whereabouts)
+        wanted = {host_id for host_id in whereabouts if shard_of(host_id) in self._shards}
         for host_id, follower in list(self.followers.items()):
-            if host_id not in wanted or not follower.follows(places[host_id]):
+            if host_id not in wanted or not follower.follows(whereabouts[host_id]):
                 self._drop(host_id)
         for host_id in await self._clerk.run(self._outside_ranges):
             self.followers[host_id].hang_up()

@@ -33,27 +33,27 @@ from .twins import note_twins
 from .waking import wake_worker
 from .watching import (
     Followable,
-    Place,
+    Whereabouts,
     follow,
-    followable_places,
     followables,
     is_followed,
     note_alive,
     note_bad_events,
     note_libvirt_down,
     still_followed,
+    whereabouts,
 )
 
 __all__ = [
     "ConnectionReport",
     "Followable",
     "Meeting",
-    "Place",
     "ProbeOutcome",
     "RefreshOutcome",
     "RotationReport",
     "Target",
     "Verdict",
+    "Whereabouts",
     "accept",
     "accept_bulk",
     "add_by_hand",
@@ -66,7 +66,6 @@ __all__ = [
     "create_join_key",
     "deny",
     "follow",
-    "followable_places",
     "followables",
     "forget",
     "go_on_rotating",
@@ -100,5 +99,6 @@ __all__ = [
     "wait_for",
     "wake",
     "wake_worker",
+    "whereabouts",
     "writing_turn",
 ]

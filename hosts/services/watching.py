@@ -25,7 +25,7 @@ EVENTS = "events"
 BAD_EVENTS = "bad_events"
 
 
-class Place(NamedTuple):
+class Whereabouts(NamedTuple):
     """Where a host is, and the generation under which it is followed."""
 
     address: str
@@ -44,7 +44,7 @@ class Followable(NamedTuple):
     missed_probes: int
 
 
-def followable_places() -> dict[int, Place]:
+def whereabouts() -> dict[int, Whereabouts]:
     """Return where every host is that may be followed: one query, of little, since it is asked every second.
 
     So the list of features is searched as text, and by the database.
@@ -55,7 +55,7 @@ def followable_places() -> dict[int, Place]:
         .filter(told__contains=f'"{EVENTS}"')
     )
     found = rows.order_by().values_list("pk", "address", "port", "watch_generation")
-    return {pk: Place(address, port, generation) for pk, address, port, generation in found}
+    return {pk: Whereabouts(address, port, generation) for pk, address, port, generation in found}
 
 
 def followables(host_ids: Collection[int]) -> list[Followable]:
