@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Final
 
 from django.utils.translation import gettext_lazy as _
 from rest_framework.exceptions import PermissionDenied
+from rest_framework.permissions import SAFE_METHODS
 
 from . import verbs
 from .choices import Role, Scope
@@ -17,7 +18,6 @@ if TYPE_CHECKING:  # the module of views loads the authentication, and so this o
     from rest_framework.request import Request
     from rest_framework.views import APIView
 
-READING: Final = frozenset({"GET", "HEAD", "OPTIONS"})  # RFC 9110, 9.2.1
 # Of many domains, and of what was asked for: each verb in it is asked about by its own name.
 OF_OPERATORS: Final = frozenset({"bulk", "cancel_operation"})
 # DELETE of the REST framework bears the name of libvirt's verb to force a domain off.
@@ -55,5 +55,5 @@ def demand(scope: str, verb: str) -> None:
 
 def demand_of(request: "Request", scope: str) -> None:
     """Raise ScopeTooNarrow unless a token of this scope may make this request."""
-    if request.method not in READING:
+    if request.method not in SAFE_METHODS:
         demand(scope, verb_of(request.parser_context["view"]))
