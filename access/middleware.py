@@ -1,6 +1,7 @@
 """Pages are closed: to strangers they answer the login page, to those without rights 403."""
 
 from collections.abc import Callable
+from http import HTTPStatus
 from typing import Any
 
 from django.contrib.auth.middleware import LoginRequiredMiddleware as DjangoLoginRequiredMiddleware
@@ -26,7 +27,6 @@ OPEN_TO_EVERY_USER = frozenset(
     }
 )
 
-FORBIDDEN = 403
 View = Callable[..., HttpResponseBase]
 
 
@@ -76,7 +76,7 @@ class AuditMiddleware:
     def __call__(self, request: HttpRequest) -> HttpResponseBase:
         with audit.serving(request):
             response = self.get_response(request)
-            refused = response.status_code == FORBIDDEN and request.method not in SAFE_METHODS
+            refused = response.status_code == HTTPStatus.FORBIDDEN and request.method not in SAFE_METHODS
             # Of strangers nothing is recorded but their logins: they could fill the disk.
             if refused and request.user.is_authenticated:
                 audit.record_denial(request, "permission_denied")

@@ -8,6 +8,7 @@ import errno
 import logging
 import sys
 from collections.abc import Mapping
+from http import HTTPStatus
 from typing import Any, NamedTuple
 
 from django.core.exceptions import ValidationError as DjangoValidationError
@@ -32,8 +33,6 @@ logger = logging.getLogger(__name__)
 
 PROBLEM_JSON = "application/problem+json"
 RETRY_AFTER_SECONDS = 5
-NOT_FOUND = 404
-UNAVAILABLE = 503
 
 
 class Outage(NamedTuple):
@@ -132,8 +131,13 @@ def _refusal(error: Exception, path: str) -> Response | None:
 
 
 def _later(body: dict[str, object]) -> Response:
-    headers = {"Retry-After": str(RETRY_AFTER_SECONDS)} if body["status"] == UNAVAILABLE else {}
-    return Response(body, status=body["status"], headers=headers)  # type: ignore[arg-type]  # an int
+    status: Any = body["status"]
+    return Response(body, status=status, headers=_headers(status))
+
+
+def _headers(status: int) -> dict[str, str]:
+    """When to come again, where that helps."""
+    return {"Retry-After": str(RETRY_AFTER_SECONDS)} if status == HTTPStatus.SERVICE_UNAVAILABLE else {}
 
 
 def _rest(error: Exception, context: Mapping[str, Any]) -> Response | None:
@@ -157,7 +161,7 @@ def _told(error: Exception, response: Response) -> dict[str, Any]:
         }
     if isinstance(error, APIException):
         return {"type": error.default_code, "detail": error.detail}
-    kind = "not_found" if response.status_code == NOT_FOUND else "permission_denied"
+    kind = "not_found" if response.status_code == HTTPStatus.NOT_FOUND else "permission_denied"
     return {"type": kind, "detail": response.data["detail"]}
 
 
@@ -167,7 +171,7 @@ def _by_field(detail: Any) -> dict[str, Any]:
 
 def _answer(request: HttpRequest, kind: str, status: int, detail: object) -> HttpResponse:
     """A problem below /api/, elsewhere the page named after the status. Neither touches the database."""
-    headers = {"Retry-After": str(RETRY_AFTER_SECONDS)} if status == UNAVAILABLE else {}
+    headers = _headers(status)
     if request.path.startswith("/api/"):
         body = problem(type=kind, status=status, detail=detail, instance=request.path)
         return JsonResponse(body, status=status, content_type=PROBLEM_JSON, headers=headers)

@@ -4,6 +4,7 @@ An act comes from a form and works without scripts. With them (`request.htmx`) t
 from, drawn anew, or nothing; the browser is told what to say and what to fetch again by events.
 """
 
+from http import HTTPStatus
 from uuid import uuid4
 
 from django.contrib import messages
@@ -30,7 +31,6 @@ from .domain import buttons
 from .rows import shown
 from .table import SECTION, draw_row
 
-CONFLICT = 409
 # A UUID has 36 characters.
 LONGEST_KEY = 64
 
@@ -85,7 +85,7 @@ def _refused(request: PageRequest, found: Domain, told: Verb, error: Exception) 
     if request.htmx:
         return say(_drawn_anew(request, found), str(error), tone="bad")
     context = {"domain": found, "verb": told, "reason": str(error)}
-    return render(request, "domains/refused.html", SECTION | context, status=CONFLICT)
+    return render(request, "domains/refused.html", SECTION | context, status=HTTPStatus.CONFLICT)
 
 
 def _drawn_anew(request: PageRequest, found: Domain) -> HttpResponse:

@@ -1,5 +1,6 @@
 """One verb for all selected domains: first what it would do, to each of them, then the act."""
 
+from http import HTTPStatus
 from typing import Final, cast
 from urllib.parse import urlencode
 from uuid import uuid4
@@ -22,7 +23,7 @@ from .. import services
 from ..errors import DomainError
 from ..forms import BulkForm
 from ..verbs import VERBS, Verb
-from .acting import CONFLICT, key_of, say
+from .acting import key_of, say
 from .table import SECTION
 
 # What a page of the table can select at most, with some room.
@@ -83,5 +84,5 @@ def _ask(request: PageRequest, verb: Verb, keys: list[int], form: BulkForm) -> H
         "form": form,
         "in_dialog": request.htmx,
     }
-    status = CONFLICT if form.errors else 200
+    status = HTTPStatus.CONFLICT if form.errors else 200
     return render(request, "domains/bulk.html", SECTION | context, status=status)

@@ -2,14 +2,13 @@
 
 import uuid
 from dataclasses import dataclass
+from http import HTTPStatus
 from typing import Any
 
 from ..errors import ProtocolError
 from ..payloads import DomainFacts, HostFacts, domain_list, host_facts
 from .checking import checked
 from .transport import problem_answer
-
-SERVICE_UNAVAILABLE = 503
 
 
 @dataclass(frozen=True)
@@ -25,7 +24,7 @@ class Listing:
 
     def domains(self) -> list[DomainFacts]:
         if "problem" in self.data:
-            raise problem_answer(SERVICE_UNAVAILABLE, self.data["problem"])
+            raise problem_answer(HTTPStatus.SERVICE_UNAVAILABLE, self.data["problem"])
         return checked(domain_list, self.data)
 
 

@@ -1,7 +1,7 @@
 """Those that wait for a person, with their keys; and the verdict on each that was chosen."""
 
 from collections.abc import Sequence
-from typing import Final
+from http import HTTPStatus
 
 from django.contrib import messages
 from django.http import HttpResponse
@@ -16,8 +16,6 @@ from .. import services
 from ..choices import MOST_APPROVED
 from ..models import Host
 from ..services import Verdict
-
-CONFLICT: Final = 409
 
 
 @require_http_methods(["GET", "HEAD", "POST"])
@@ -45,4 +43,4 @@ def _ask(request: PageRequest, refused: Sequence[Verdict] = ()) -> HttpResponse:
         "most": MOST_APPROVED,
         "refused": refused,
     }
-    return render(request, "hosts/approve_many.html", context, status=CONFLICT if refused else 200)
+    return render(request, "hosts/approve_many.html", context, status=HTTPStatus.CONFLICT if refused else 200)

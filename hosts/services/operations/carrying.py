@@ -1,6 +1,7 @@
 """Carrying operations to their daemons."""
 
 from datetime import timedelta
+from http import HTTPStatus
 from typing import Any, Final
 from uuid import UUID
 
@@ -23,8 +24,6 @@ from .settling import end, settle
 S = OperationState
 EXCHANGE_SECONDS: Final = 5.0
 NO_PLACE_PAUSE: Final = timedelta(seconds=2)
-SERVER_ERROR: Final = 500
-NOT_IMPLEMENTED: Final = 501
 # How a daemon answers that is too old to know operations.
 NO_SUCH_ROUTE: Final = frozenset({"not_found", "method_not_allowed"})
 
@@ -134,7 +133,7 @@ def _refused(held: Held, answer: ProblemAnswer) -> bool:
         rows.update(cancel_asked_at=None)
         note(operation, answer.reason)
         look_again(held)
-    elif answer.status < SERVER_ERROR or answer.status == NOT_IMPLEMENTED:
+    elif answer.status < HTTPStatus.INTERNAL_SERVER_ERROR or answer.status == HTTPStatus.NOT_IMPLEMENTED:
         told = "not_supported" if word in NO_SUCH_ROUTE else word
         end(operation, S.FAILED, problem=Problem(type=told, detail=answer.reason))
     else:
