@@ -12,7 +12,17 @@ from typing import TYPE_CHECKING, Any
 
 from virshmanagerd import routes, websocket
 from virshmanagerd.routes import Access
-from virshmanagerd.web import ARRIVED, PEER, STREAM, SWITCHING, Peer, Problem, Request, Response
+from virshmanagerd.web import (
+    ARRIVED,
+    PEER,
+    STREAM,
+    SWITCHING,
+    Peer,
+    Problem,
+    Request,
+    Response,
+    state_has_changed,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
@@ -67,7 +77,7 @@ def authorise(daemon: Daemon, access: Access, peer: Peer) -> None:
         Problem: 403 ``not_owned``, or 401 ``server_not_proven``.
     """
     if peer.generation != daemon.trust.generation:
-        raise Problem("not_owned", 403, "The state of the host has changed: connect again.")
+        raise state_has_changed()
     if access is Access.STRANGER or daemon.is_owner(peer):
         return
     if access is Access.OWNER:

@@ -143,3 +143,8 @@ class Problem(Exception):
         """Return the problem as ``application/problem+json``."""
         body = json.dumps(self.document()).encode()
         return Response(self.status, body, "application/problem+json", self.headers)
+
+
+def state_has_changed() -> Problem:
+    """Return the refusal of who was let in by a state of the host that is over."""
+    return Problem("not_owned", 403, "The state of the host has changed: connect again.")

@@ -6,12 +6,12 @@ import socket
 from typing import TYPE_CHECKING, Final
 
 from virshmanagerd import __version__, linux
+from virshmanagerd.handlers.wellknown import API_VERSIONS
 from virshmanagerd.web import Request, Response, json_response
 
 if TYPE_CHECKING:
     from virshmanagerd.daemon import Daemon
 
-API: Final = ("1",)
 FEATURES: Final = ("console", "events", "operations", "screenshot", "stats")
 
 
@@ -36,6 +36,6 @@ def describe(daemon: Daemon) -> dict[str, object]:
         "cpu_model": linux.cpu_model(),
         "load": linux.load(),
         "daemon_version": __version__,
-        "api": API,
+        "api": API_VERSIONS,
         "features": FEATURES,
     }

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from virshmanagerd.web import Problem, Request, Response, json_response
+from virshmanagerd.web import Request, Response, json_response, state_has_changed
 
 if TYPE_CHECKING:
     from virshmanagerd.daemon import Daemon
@@ -17,5 +17,5 @@ def forget(daemon: Daemon, request: Request) -> Response:
         Problem: ``not_owned`` when the state has changed meanwhile.
     """
     if not daemon.forget_owner(request.peer):
-        raise Problem("not_owned", 403, "The state of the host has changed: connect again.")
+        raise state_has_changed()
     return json_response({"state": daemon.ownership.state})

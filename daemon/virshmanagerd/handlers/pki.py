@@ -10,7 +10,7 @@ from cryptography.hazmat.primitives import serialization
 from virshmanagerd import certificates, enrolment
 from virshmanagerd.certificates import CertificateError
 from virshmanagerd.handlers.enrol import text
-from virshmanagerd.web import Problem, Request, Response, json_response
+from virshmanagerd.web import Problem, Request, Response, json_response, state_has_changed
 
 if TYPE_CHECKING:
     from virshmanagerd.daemon import Daemon
@@ -39,7 +39,7 @@ def put_certificate(daemon: Daemon, request: Request) -> Response:
             return json_response({"renewed": True})
     except (CertificateError, ssl.SSLError) as error:
         raise Problem("bad_certificate", 422, f"{error}.") from None
-    raise Problem("not_owned", 403, "The state of the host has changed: connect again.")
+    raise state_has_changed()
 
 
 def _accept(daemon: Daemon, owner: Owner, pem: str) -> str:
@@ -64,7 +64,7 @@ def put_authorities(daemon: Daemon, request: Request) -> Response:
             return json_response({"changed": True})
     except (CertificateError, ssl.SSLError) as error:
         raise Problem("bad_certificate", 422, f"{error}.") from None
-    raise Problem("not_owned", 403, "The state of the host has changed: connect again.")
+    raise state_has_changed()
 
 
 def _authorities(body: dict[str, Any]) -> list[str]:
