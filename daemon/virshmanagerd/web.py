@@ -82,9 +82,7 @@ def json_response(obj: object, status: int = 200) -> Response:
 
 TITLES: Mapping[str, str] = {
     "already_owned": "The host is owned already",
-    "api_too_old": "The API version is too old",
     "bad_certificate": "The certificate cannot be used",
-    "bad_csr": "The signing request cannot be used",
     "bad_operation": "The operation is not described as it must be",
     "bad_proof": "The proof is wrong",
     "bad_request": "The request cannot be understood",
