@@ -221,6 +221,19 @@ async def serve(home: Path, *, demo_port: int | None) -> None:
             await asyncio.gather(asked, up, return_exceptions=True)
 
 
+def run(home: Path, *, demo: bool) -> None:
+    """Look whether the machine lets the server start, and serve. Raises InUse, StartError, ChildError."""
+    with sole_user(home):
+        require_free_port()
+        require_short(home)
+        if not os.environ.get("REDIS_URL"):
+            require_redis()
+        if signing.is_ours():
+            signing.require_key(home, children_environment(home))
+        with claimed_port() if demo else contextlib.nullcontext() as demo_port:
+            asyncio.run(serve(home, demo_port=demo_port))
+
+
 def main() -> int:
     parser = argparse.ArgumentParser(prog="script/server", description="Run VirshManager in the foreground.")
     parser.add_argument("--demo", action="store_true", help="with a simulated network on 127.0.77.0/28")
@@ -233,29 +246,21 @@ def main() -> int:
     # Database and logs are private also in a folder that others may enter.
     os.umask(0o077)
     try:
-        home: Path = settings.VIRSHMANAGER_HOME
-        with sole_user(home):
-            require_free_port()
-            require_short(home)
-            if not os.environ.get("REDIS_URL"):
-                require_redis()
-            if signing.is_ours():
-                signing.require_key(home, children_environment(home))
-            with claimed_port() if options.demo else contextlib.nullcontext() as demo_port:
-                asyncio.run(serve(home, demo_port=demo_port))
+        run(settings.VIRSHMANAGER_HOME, demo=options.demo)
     except InUse:
-        sys.stderr.write(
-            f"virshmanager: Another VirshManager runs in {home}: set VIRSHMANAGER_HOME to another.\n"
-        )
-        return 2
+        home = settings.VIRSHMANAGER_HOME
+        return _give_up(f"Another VirshManager runs in {home}: set VIRSHMANAGER_HOME to another.", 2)
     except (ImproperlyConfigured, StartError) as mistake:
-        sys.stderr.write(f"virshmanager: {mistake}\n")
-        return 2
+        return _give_up(str(mistake), 2)
     except ChildError as failure:
-        sys.stderr.write(f"virshmanager: {failure}\n")
-        return 1
+        return _give_up(str(failure), 1)
     say("Stopped.")
     return 0
+
+
+def _give_up(why: str, status: int) -> int:
+    sys.stderr.write(f"virshmanager: {why}\n")
+    return status
 
 
 if __name__ == "__main__":
