@@ -310,9 +310,11 @@ class ProblemAnswer(AgentError):
     """The daemon's own refusal: `problem` is the `type` of its problem document (RFC 9457)."""
 
     def __init__(self, problem: str, status: int, detail: str) -> None:
-        self.problem = problem
-        self.status = status
-        self.detail = detail
+        self.problem, self.status, self.detail = problem, status, detail
         # A defect may show before or after what was asked is written down; all else is refused before.
         self.may_have_arrived = status == HTTPStatus.INTERNAL_SERVER_ERROR
-        super().__init__(sentence(problem, detail=detail) if problem in SENTENCES else detail or problem)
+        try:
+            told = str(SENTENCES[problem]) % {"detail": detail}
+        except KeyError:  # a word of its own, or one whose sentence tells what only this server could know
+            told = detail or problem
+        super().__init__(told)

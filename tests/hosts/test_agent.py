@@ -260,6 +260,7 @@ def test_an_endless_answer_is_cut(owned: Owned) -> None:
         (problem(504, "hypervisor_busy"), HostBusy),
         (problem(403, "not_owned"), RejectedByHost),
         (problem(404, "no_such_domain"), ProblemAnswer),
+        (problem(409, "clock_skew"), ProblemAnswer),
     ],
 )
 def test_problems_become_errors_of_their_type(

@@ -2,7 +2,7 @@
 
 import pytest
 
-from hosts.errors import EnrolmentError, sentence
+from hosts.errors import SENTENCES, EnrolmentError, ProblemAnswer, sentence
 
 # Every way in which an enrolment or an owned host's trust fails, and what its sentence must say to do.
 ADVICE = {
@@ -49,3 +49,14 @@ def test_a_failure_says_what_to_do(word: str, advice: str) -> None:
 def test_no_sentence_promises_what_it_is_not_given() -> None:
     assert "%" not in str(EnrolmentError("clock_skew", seconds=90))
     assert sentence("a word of a newer daemon") == "a word of a newer daemon"
+
+
+@pytest.mark.attack("Hostile daemon")
+def test_a_host_may_say_each_of_our_words() -> None:
+    """Some of our sentences tell what only we could know: then the host's own words stand."""
+    for word in SENTENCES:
+        told = str(ProblemAnswer(word, 409, "100 % its own"))
+        assert told
+        assert "%(" not in told
+    assert str(ProblemAnswer("clock_skew", 409, "its own")) == "its own"
+    assert str(ProblemAnswer("clock_skew", 409, "")) == "clock_skew"
