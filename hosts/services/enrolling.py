@@ -55,14 +55,14 @@ def enrol(host: Host, ip: str, port: int, identity: Identity) -> str:
 def resume(host: Host, identity: Identity) -> str:
     """Own a daemon that already shows a certificate of ours: the last step of its enrolment was missed.
 
-    A host that nobody here remembers waits for a person: its row may have been forgotten on purpose. What it
-    showed before it was retired lets it in no more, whoever approves it.
+    A host that nobody here remembers waits for a person: its row may have been forgotten on purpose. So does
+    one whose join key says so. What it showed before it was retired lets it in no more, whoever approves it.
     """
     certificate = x509.load_der_x509_certificate(identity.certificate_der)
     if HostCertificate.objects.denies(certificate):
         _hold(host, "certificate_denied")
         return "certificate_denied"
-    if host.join_key_id is None and host.approved_at is None:
+    if _waits(host, host.join_key):
         _hold(host, "approval_needed")
         return Trust.PENDING
     if not host.joined_by:
@@ -84,8 +84,8 @@ def _join(host: Host, key: JoinKey, enrolment: Enrolment) -> str:
     return own(host)
 
 
-def _waits(host: Host, key: JoinKey) -> bool:
-    return key.approve == Approval.PENDING and host.approved_at is None
+def _waits(host: Host, key: JoinKey | None) -> bool:
+    return host.approved_at is None and (key is None or key.approve == Approval.PENDING)
 
 
 def _hold(host: Host, problem: str) -> None:

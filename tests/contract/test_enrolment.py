@@ -258,3 +258,16 @@ def test_a_host_that_is_being_enrolled_elsewhere_is_left_alone(run: Run, machine
     assert meet(running).outcome == "enrolling"
     Host.objects.update(enrolling_until=timezone.now() - timedelta(seconds=1))
     assert meet(running).outcome == "owned"
+
+
+def test_what_was_signed_before_does_not_stand_in_for_an_approval(run: Run, machine: Machine) -> None:
+    """A host that was reset, and proved a key that waits, shows again what it had as an owned one."""
+    running = run(machine)
+    meet(running)
+    waiting, _ = services.create_join_key(approve=Approval.PENDING)
+    Host.objects.update(trust=Trust.PENDING, join_key=waiting)
+    met = meet(running)
+    assert (met.outcome, met.reason) == ("pending", sentence("approval_needed"))
+    assert met.host is not None
+    services.approve(met.host)
+    assert meet(running).outcome == "owned"
