@@ -92,6 +92,7 @@ def test_what_is_no_request_is_refused(desk: Desk, packet: bytes) -> None:
     [
         "",
         "é",
+        "\ud800",
         "x",
         "-----BEGIN CERTIFICATE REQUEST-----\n-----END CERTIFICATE REQUEST-----\n",
         request_by(ec.generate_private_key(ec.SECP384R1())),

@@ -69,9 +69,9 @@ class Desk:
             return self._succession.present.certificate
         if want in {"next", "take_over"}:
             return self._follow(request, peer)
-        csr = request["csr"].encode()
         issuer = self._succession.present
         try:
+            csr = request["csr"].encode()  # half a character is no UTF-8
             signed = (
                 issuer.sign_host(csr)
                 if want == "host"
