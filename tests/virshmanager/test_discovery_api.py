@@ -1,10 +1,14 @@
 """`/api/ranges/`, `/api/crawls/` and `/api/addresses/`: refusals first."""
 
 import pytest
+from django.contrib.auth.models import User
+from django.test import Client
 from rest_framework.test import APIClient
 
+from access.choices import Role
 from discovery.choices import CrawlState, Kind, Phase
 from discovery.models import Address, Crawl, Range
+from tests.access.granting import granted
 from tests.domains.factories import owned_host
 
 pytestmark = pytest.mark.django_db
@@ -156,3 +160,13 @@ def test_addresses_are_filtered(api: APIClient) -> None:
     assert api.get(f"/api/hosts/?range={range_.pk}").json()["results"][0]["id"] == host.pk
     elsewhere = Range.objects.create(cidr="198.51.100.0/24")
     assert api.get(f"/api/hosts/?range={elsewhere.pk}").json()["count"] == 0
+
+
+def test_who_sees_a_host_learns_of_no_range_by_its_filter(sam: User, client: Client) -> None:
+    granted(sam, Role.VIEWER, owned_host())
+    range_ = Range.objects.create(cidr="192.0.2.0/24")
+    client.force_login(sam)
+    there, not_there = (client.get(f"/api/hosts/?range={key}") for key in (range_.pk, range_.pk + 1))
+    assert (there.status_code, not_there.status_code) == (400, 400)
+    page = client.get("/api/hosts/", headers={"Accept": "text/html"})
+    assert (page.status_code, range_.cidr in page.content.decode()) == (200, False)
