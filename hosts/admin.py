@@ -5,10 +5,11 @@ from typing import TYPE_CHECKING, Any
 
 from django.contrib import admin, messages
 from django.db.models import Model, QuerySet
-from django.http import HttpRequest
+from django.http import HttpRequest, HttpResponse
 from django.utils.translation import gettext_lazy as _
 from django.utils.translation import ngettext
 
+from access import proof
 from access.permissions import caller
 from access.readonly import ReadOnlyAdmin
 
@@ -85,8 +86,11 @@ class HostAdmin(ReadOnlyAdmin):
         carry_out(self, request, queryset, lambda host: services.deny(host, actor=caller(request)))
 
     @admin.action(description=_("Retire: give the host up"))
-    def retire(self, request: HttpRequest, queryset: QuerySet[Host]) -> None:
+    def retire(self, request: HttpRequest, queryset: QuerySet[Host]) -> HttpResponse | None:
+        if detour := proof.detour(request, caller(request)):
+            return detour
         carry_out(self, request, queryset, lambda host: services.retire(host, actor=caller(request)))
+        return None
 
 
 @admin.register(HostAddress)

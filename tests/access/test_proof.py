@@ -169,6 +169,15 @@ def test_what_gives_the_rights_of_a_group_is_asked_for(stale: Client, sam: User)
     assert (team.name, sam.groups.count(), sam.is_active) == ("team", 0, True)
 
 
+def test_the_admin_asks_before_a_host_is_retired(stale: Client, browser: Client, domain: Domain) -> None:
+    hosts, retire = "/admin/hosts/host/", {"action": "retire", "_selected_action": domain.host_id}
+    answer = stale.post(hosts, retire)
+    assert (answer.status_code, answer["Location"]) == (302, way_to(hosts))
+    assert nothing_was_done()
+    browser.post(hosts, retire)
+    assert not nothing_was_done()
+
+
 def test_what_can_be_taken_back_is_not_asked_for(stale: Client, domain: Domain) -> None:
     assert stale.post(f"/api/domains/{domain.pk}/start/").status_code == 202
     assert stale.get(f"/domains/{domain.pk}/verbs/start/").status_code == 200
