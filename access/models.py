@@ -66,7 +66,7 @@ class SetupLink(models.Model):
 
 
 class AuditQuerySet(QuerySet["AuditEntry"]):
-    def sealed(self) -> Self:
+    def chained(self) -> Self:
         """The chain, from its first row on."""
         return self.filter(sequence__isnull=False).order_by("sequence")
 

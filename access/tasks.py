@@ -4,6 +4,6 @@ from . import audit
 
 
 @shared_task
-def seal_audit() -> None:
+def chain_audit() -> None:
     """Chain what was recorded since the last time. (Every second, by beat.)"""
-    audit.seal()
+    audit.chain_waiting()

@@ -23,7 +23,7 @@ app.conf.beat_schedule = {
     "authority": {"task": "hosts.tasks.rotate_authority", "schedule": 60.0, "options": {"expires": 60}},
     "farewells": {"task": "hosts.tasks.repeat_farewells", "schedule": 60.0, "options": {"expires": 60}},
     "twins": {"task": "hosts.tasks.note_twins", "schedule": 60.0, "options": {"expires": 60}},
-    "audit": {"task": "access.tasks.seal_audit", "schedule": 1.0, "options": {"expires": 1}},
+    "audit": {"task": "access.tasks.chain_audit", "schedule": 1.0, "options": {"expires": 1}},
     "operations": {"task": "hosts.tasks.sweep", "schedule": 1.0, "options": {"expires": 1}},
     "crawls": {"task": "discovery.tasks.dispatch", "schedule": 5.0, "options": {"expires": 5}},
 }

@@ -5,7 +5,7 @@ refuses to change or delete it (migration 0003). A moment later the row is chain
 hash: see `chain`. No row holds a secret: what a detail is made of is named word by word, never copied whole.
 """
 
-from .chain import Broken, Report, seal, verify
+from .chain import Broken, Report, chain_waiting, verify
 from .origins import SYSTEM, Actor, Origin, address_of, serving
 from .writing import Deed, Target, deed, record, record_all, record_denial, refusals, row
 
@@ -18,13 +18,13 @@ __all__ = [
     "Report",
     "Target",
     "address_of",
+    "chain_waiting",
     "deed",
     "record",
     "record_all",
     "record_denial",
     "refusals",
     "row",
-    "seal",
     "serving",
     "verify",
 ]

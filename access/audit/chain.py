@@ -61,20 +61,20 @@ def _moment(value: object) -> str:
     return value.astimezone(UTC).isoformat(timespec="microseconds")
 
 
-def seal() -> int:
+def chain_waiting() -> int:
     """Chain every row that is committed; return how many were."""
-    sealed = 0
+    chained = 0
     while AuditEntry.objects.waiting().exists():
-        sealed += _seal_some()
-    return sealed
+        chained += _chain_some()
+    return chained
 
 
-def _seal_some() -> int:
+def _chain_some() -> int:
     with transaction.atomic():
         if connection.vendor == "postgresql":  # SQLite's transactions that write are one after another
             with connection.cursor() as cursor:
                 cursor.execute("SELECT pg_advisory_xact_lock(%s)", [LOCK])
-        last = AuditEntry.objects.sealed().last()
+        last = AuditEntry.objects.chained().last()
         sequence, head = (last.sequence or 0, last.hash) if last else (0, FIRST)
         waiting = list(AuditEntry.objects.waiting().order_by("pk")[:AT_ONCE])
         for place, entry in enumerate(waiting, start=sequence + 1):
@@ -91,7 +91,7 @@ def verify(known: tuple[int, str] | None = None) -> Report:
     was cut at its end, or written anew as a whole.
     """
     sequence, head, broken = 0, FIRST, None
-    for entry in AuditEntry.objects.sealed().iterator(chunk_size=READ_AT_ONCE):
+    for entry in AuditEntry.objects.chained().iterator(chunk_size=READ_AT_ONCE):
         word = _fault(entry, sequence + 1, head, known)
         if word:
             broken = Broken(sequence + 1 if word == "gap" else entry.sequence or 0, word)

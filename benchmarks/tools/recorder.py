@@ -94,9 +94,9 @@ def main() -> None:
         figures["unrecorded"].append(unrecorded(write))
         figures["read"].append(seconds(lambda: read(api, "/api/ranges/")))
         figures["read_without"].append(seconds(lambda: read(without, "/api/ranges/")))
-    audit.seal()
+    audit.chain_waiting()
     fill(rows)
-    figures["seal"] = seconds(audit.seal) / rows
+    figures["chain"] = seconds(audit.chain_waiting) / rows
     figures["verify"] = seconds(audit.verify)
     figures["export"] = seconds(lambda: deque(pieces(AuditEntry.objects.all()), maxlen=0))
     figures["page"] = seconds(lambda: read(api, "/api/audit/"))

@@ -41,7 +41,7 @@ def rows() -> list[AuditEntry]:
 
 @pytest.mark.parametrize("statement", CHANGES)
 def test_a_chained_row_stays_as_it_is(rows: list[AuditEntry], statement: str) -> None:
-    audit.seal()
+    audit.chain_waiting()
     before = list(AuditEntry.objects.values())
     assert refused(statement)
     assert list(AuditEntry.objects.values()) == before
@@ -74,7 +74,7 @@ def test_no_row_takes_the_place_of_another(rows: list[AuditEntry]) -> None:
     """SQLite's REPLACE deletes what is in its way, and fires no trigger of deletion."""
     if connection.vendor != "sqlite":
         pytest.skip("PostgreSQL has no REPLACE")
-    audit.seal()
+    audit.chain_waiting()
     copy = f"SELECT id, {COLUMNS} FROM {TABLE} LIMIT 1"
     assert refused(f"INSERT OR REPLACE INTO {TABLE} (id, {COLUMNS}) {copy}")
     audit.record(Action.LOGIN)

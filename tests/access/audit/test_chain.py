@@ -24,7 +24,7 @@ pytestmark = pytest.mark.django_db
 def rows(count: int) -> None:
     for number in range(count):
         audit.record(Action.HOST_DENY, audit.Target("host", number, f"host-{number}"), detail={"n": number})
-    audit.seal()
+    audit.chain_waiting()
 
 
 def plant(statement: str) -> None:
@@ -134,7 +134,7 @@ def test_a_row_is_hashed_as_the_documentation_says() -> None:
     audit.record(
         Action.HOST_DENY, audit.Target("host", 7, "h\u00f6st"), detail={"b": [1, True, None], "a": "\u20ac"}
     )
-    audit.seal()
+    audit.chain_waiting()
     found = AuditEntry.objects.get()
     names = (
         "sequence at actor_id actor_name via via_name source action target_type target_id target_name result"
@@ -156,7 +156,7 @@ def test_a_deed_that_is_undone_leaves_no_row() -> None:
 
 def test_more_rows_than_one_transaction_takes_are_chained() -> None:
     audit.record_all([audit.row(Action.LOGIN) for _ in range(450)])
-    assert (audit.seal(), audit.seal()) == (450, 0)
+    assert (audit.chain_waiting(), audit.chain_waiting()) == (450, 0)
     assert audit.verify().rows == 450
 
 
@@ -184,7 +184,7 @@ def test_many_who_write_and_chain_at_once_leave_one_chain_without_a_gap() -> Non
 
     def chain() -> None:
         while not done.is_set():
-            audit.seal()
+            audit.chain_waiting()
 
     writers = [threading.Thread(target=run, args=[write]) for _ in range(WRITERS)]
     chainers = [threading.Thread(target=run, args=[chain]) for _ in range(2)]
@@ -195,7 +195,7 @@ def test_many_who_write_and_chain_at_once_leave_one_chain_without_a_gap() -> Non
     done.set()
     for thread in chainers:
         thread.join(60)
-    audit.seal()
+    audit.chain_waiting()
     assert not failed
     assert audit.verify()[0::2] == (WRITERS * EACH, 0, None)
     assert AuditEntry.objects.count() == WRITERS * EACH
@@ -219,9 +219,9 @@ def test_a_row_that_is_committed_late_is_not_missed() -> None:
     thread.start()
     assert written.wait(30)
     audit.record(Action.LOGIN)
-    assert audit.seal() == 1
+    assert audit.chain_waiting() == 1
     may_commit.set()
     thread.join(30)
-    assert audit.seal() == 1
-    assert [row.action for row in AuditEntry.objects.sealed()] == ["login", "logout"]
+    assert audit.chain_waiting() == 1
+    assert [row.action for row in AuditEntry.objects.chained()] == ["login", "logout"]
     assert audit.verify().broken is None

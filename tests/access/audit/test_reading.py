@@ -77,7 +77,7 @@ def test_page_list_and_export_have_the_same_filters(
     denied(1, actor=ada)
     denied(2, result=Result.REFUSED, problem="still_owned")
     audit.record(Action.HOST_RETIRE, audit.Target("host", 3, "host-3"))
-    audit.seal()
+    audit.chain_waiting()
     names = {f"host-{number}" for number in found}
 
     def hosts(rows: list[dict[str, Any]]) -> set[str]:
@@ -101,7 +101,7 @@ def test_the_page_shows_hostile_names_as_text(browser: Client) -> None:
 def test_the_export_is_the_chain_in_its_order(api: APIClient) -> None:
     for number in range(5):
         denied(number)
-    audit.seal()
+    audit.chain_waiting()
     denied(9)
     answer = api.get("/api/audit/export/")
     assert answer["Content-Type"] == "application/jsonl"
@@ -115,7 +115,7 @@ def test_the_export_is_the_chain_in_its_order(api: APIClient) -> None:
 
 def test_the_command_prints_the_same_lines(api: APIClient, capsys: pytest.CaptureFixture[str]) -> None:
     denied(1)
-    audit.seal()
+    audit.chain_waiting()
     call_command("audit", "export")
     printed = capsys.readouterr().out
     assert [json.loads(line) for line in printed.splitlines()] == lines(api.get("/api/audit/export/"))
@@ -124,7 +124,7 @@ def test_the_command_prints_the_same_lines(api: APIClient, capsys: pytest.Captur
 def test_the_export_reads_a_piece_at_a_time(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(exporting, "ROWS", 10)
     audit.record_all([audit.row(Action.LOGIN) for _ in range(35)])
-    audit.seal()
+    audit.chain_waiting()
     pieces = exporting.pieces(AuditEntry.objects.all())
     with CaptureQueriesContext(connection) as queries:
         first = next(pieces)
@@ -138,7 +138,7 @@ def test_an_asgi_server_sends_it_piece_by_piece(ada: User, monkeypatch: pytest.M
     monkeypatch.setattr(exporting, "ROWS", 10)
     audit.record_all([audit.row(Action.LOGIN) for _ in range(35)])
     _, token = services.create_token(user=ada, name="export")
-    audit.seal()
+    audit.chain_waiting()
     scope = {
         "type": "http",
         "http_version": "1.1",
