@@ -108,7 +108,6 @@ def size(count: float | None) -> str:
     return f"{amount:.1f} TiB"
 
 
-@register.filter
 def tone(word: str) -> str:
     """`good`, `warn`, `bad` or `calm`: which colour a state may have."""
     return next((name for name, words in TONES.items() if word in words), "calm")
