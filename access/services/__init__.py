@@ -3,12 +3,9 @@
 from .entering import (
     AUTOMATION_USER,
     SETUP_LINK_LIFE,
-    TOKEN_LIFE,
     create_first_administrator,
     create_recovery_link,
     create_setup_link,
-    create_token,
-    create_token_for,
     ensure_automation_user,
     recover,
     recovery_tokens,
@@ -19,6 +16,7 @@ from .explaining import Explanation, Line, Reason, explain, explained_verbs
 from .granting import grant, names_of, place_of, told
 from .people import create_group, create_user, put_into_groups, rename_group, set_active
 from .quotas import Limits, Room, quota_of, room_of, set_quota
+from .tokens import TOKEN_LIFE, create_token, create_token_for
 
 __all__ = [
     "AUTOMATION_USER",

@@ -1,4 +1,4 @@
-"""Who gets in: the first administrator, and the tokens of programs."""
+"""How people get in at first, or again: the setup link, the link of who is locked out, and automation."""
 
 import hashlib
 import secrets
@@ -15,13 +15,13 @@ from django.utils.encoding import force_bytes
 from django.utils.http import urlsafe_base64_encode
 
 from .. import audit
-from ..choices import Action, Scope
-from ..errors import NoSuchUser, SetupClosed
-from ..models import ApiToken, SetupLink
+from ..choices import Action
+from ..errors import SetupClosed
+from ..models import SetupLink
+from .people import active_user
 
 SETUP_LINK_LIFE = timedelta(hours=24)
 AUTOMATION_USER = "admin"
-TOKEN_LIFE = timedelta(days=90)
 
 
 def _digest(secret: str) -> str:
@@ -76,7 +76,7 @@ def create_recovery_link(username: str) -> str:
     Raises NoSuchUser when no active user has this name.
     """
     with transaction.atomic():
-        user = _active_user(username)
+        user = active_user(username)
         audit.record(Action.RECOVERY_LINK_CREATE, user)
     who = urlsafe_base64_encode(force_bytes(user.pk))
     return str(settings.PUBLIC_URL) + reverse("recover", args=[who, recovery_tokens.make_token(user)])
@@ -94,13 +94,6 @@ def recover(user: User) -> None:
     audit.record(Action.PASSWORD_CHANGE, user, actor=user)
 
 
-def _active_user(username: str) -> User:
-    user = User.objects.filter(username=username, is_active=True).first()
-    if user is None:
-        raise NoSuchUser(username)
-    return user
-
-
 def ensure_automation_user(password: str) -> bool:
     """Create the administrator `admin` with this password, unless it exists; tell whether it was created."""
     with transaction.atomic():
@@ -111,17 +104,3 @@ def ensure_automation_user(password: str) -> bool:
             user.set_password(password)
             user.save(update_fields=["password"])
     return created
-
-
-def create_token(
-    *, user: User, name: str, scope: str = Scope.READ, expires_in: timedelta = TOKEN_LIFE
-) -> tuple[ApiToken, str]:
-    """Return a new token and its text, which is not kept."""
-    token: ApiToken
-    token, text = ApiToken.objects.create(user=user, name=name, scope=scope, expiry=expires_in)
-    return token, text
-
-
-def create_token_for(username: str, *, name: str, scope: str, expires_in: timedelta = TOKEN_LIFE) -> str:
-    """Return the text of a new token. Raises NoSuchUser when no active user has this name."""
-    return create_token(user=_active_user(username), name=name, scope=scope, expires_in=expires_in)[1]

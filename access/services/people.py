@@ -1,4 +1,4 @@
-"""Users and groups: made, disabled, put together. Superusers are changed by superusers alone.
+"""Users and groups: found, made, disabled, put together. Superusers are changed by superusers alone.
 
 Signals tell the audit of all of it.
 """
@@ -9,6 +9,16 @@ from django.contrib.auth.models import Group, User
 from django.contrib.auth.password_validation import validate_password
 from django.core.exceptions import PermissionDenied, ValidationError
 from django.utils.translation import gettext as _
+
+from ..errors import NoSuchUser
+
+
+def active_user(name: str) -> User:
+    """Return the user of this name. Raises NoSuchUser when none who is active has it."""
+    user = User.objects.filter(username=name, is_active=True).first()
+    if user is None:
+        raise NoSuchUser(name)
+    return user
 
 
 def create_user(*, name: str, password: str, groups: Collection[Group] = ()) -> User:
