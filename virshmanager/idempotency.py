@@ -47,9 +47,12 @@ class Kept(TypedDict):
     answer: bytes | None
 
 
-def caller_of(request: HttpRequest) -> str:
-    """What proves who asks: a token or a session. Empty for a stranger, who will be refused."""
-    return request.headers.get("Authorization", "") or request.COOKIES.get(settings.SESSION_COOKIE_NAME, "")
+def caller_of(request: HttpRequest) -> tuple[str, str]:
+    """What proves who asks: a token or a session. Both are empty for a stranger, who will be refused.
+
+    Which one counts, the view decides: what is no token may come from a proxy, and be the same for all.
+    """
+    return request.headers.get("Authorization", ""), request.COOKIES.get(settings.SESSION_COOKIE_NAME, "")
 
 
 def digest(*parts: str | bytes) -> bytes:
@@ -105,15 +108,15 @@ class IdempotencyMiddleware:
         key = request.headers.get("Idempotency-Key", "")
         caller = caller_of(request)
         method = request.method or ""
-        if not (key and caller and method in WRITES and request.path.startswith("/api/")):
+        if not (key and any(caller) and method in WRITES and request.path.startswith("/api/")):
             return None
         if len(key) > MAX_KEY_LENGTH:
             return refused(request, TOO_LONG)
         if keeps_own_keys(view, method):
             return None
-        name = "idempotency:" + digest(caller, key).hex()
+        name = "idempotency:" + digest(*caller, key).hex()
         asked = digest(method, request.get_full_path(), request.body).hex()
-        box = Fernet(base64.urlsafe_b64encode(digest("answer", caller, key)))
+        box = Fernet(base64.urlsafe_b64encode(digest("answer", *caller, key)))
         first = Kept(request=asked, status=0, content_type="", answer=None)
         if not cache.add(name, first, REQUESTS_LAST_SECONDS):
             answer = again(request, cache.get(name) or first, asked, box)

@@ -85,6 +85,19 @@ def test_keys_of_different_callers_do_not_meet(api: APIClient, ada: User) -> Non
     assert (second.status_code, "Idempotent-Replayed" in second) == (201, False)
 
 
+def test_keys_of_sessions_behind_one_password_of_a_proxy_do_not_meet(ada: User) -> None:
+    """What a proxy asks of all, and passes on, tells nobody apart."""
+    vera = User.objects.create_superuser("vera")
+    secrets = []
+    for user in (ada, vera):
+        client = APIClient(headers={"Authorization": "Basic c2hhcmVk"})
+        client.force_login(user, backend="allauth.account.auth_backends.AuthenticationBackend")
+        answer = post(client, {"label": "one"}, path="/api/join-keys/")
+        assert (answer.status_code, "Idempotent-Replayed" in answer) == (201, False)
+        secrets.append(answer.json()["join"]["secret"])
+    assert len(set(secrets)) == JoinKey.objects.count() == 2
+
+
 def end_token(_client: APIClient, _ada: User) -> None:
     ApiToken.objects.all().delete()
 
