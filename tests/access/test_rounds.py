@@ -44,7 +44,7 @@ def database() -> Iterator[Database]:
 async def test_who_asks_while_it_is_silent_gets_no_answer_until_it_speaks_again(
     database: Database, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(rounds, "ANSWER_SECONDS", 0.2)
+    monkeypatch.setattr(rounds, "ANSWER_SECONDS", 0.5)
     asking = Rounds(database.read)
     database.answers.clear()
     for _ in range(2):

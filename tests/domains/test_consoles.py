@@ -289,8 +289,7 @@ class TestRevoked:
     async def test_a_database_that_is_gone_ends_no_login_and_the_browser_tries_again(
         self, serve: ServeDomain, browser: Client, monkeypatch: pytest.MonkeyPatch, how: str
     ) -> None:
-        monkeypatch.setattr(rounds, "ANSWER_SECONDS", 0.3)
-        monkeypatch.setattr(rounds, "ROUND_SECONDS", 0.01)
+        monkeypatch.setattr(rounds, "ANSWER_SECONDS", 1)
         end = await opened(browser, await in_thread(serve)(silence))
         with database_that(how):
             assert await end.closed() == 1012
