@@ -317,6 +317,8 @@ def test_of_a_host_its_page_hears_and_no_domains(ada: User, monkeypatch: pytest.
 
 def test_a_move_is_a_line_of_the_timeline_with_its_reason(ada: User) -> None:
     operation = asked_for(a_host(), ada)
+    assert moves.move(operation, S.SENT)
+    assert operation.events.get(state=S.SENT).detail == ""
     begun = timezone.now()
     assert moves.move(operation, S.FAILED, detail="why", where=Q(sent_at=None))
     event = operation.events.get(state=S.FAILED)
@@ -385,6 +387,8 @@ def test_workers_carry_what_nobody_here_will(
     host = a_host()
     with django_capture_on_commit_callbacks(execute=True):
         asked_for(host, ada)
+    assert sent_to == []
+    with django_capture_on_commit_callbacks(execute=True):
         asked_for(host, ada, here=False, key="k")
         # The same again wakes nobody.
         asked_for(host, ada, here=False, key="k")

@@ -130,6 +130,18 @@ def test_the_sweep_wakes_a_carrier_for_each_host_with_something_due(
     assert woken == [host.pk]
 
 
+def test_the_sweep_leaves_alone_what_was_put_off(
+    host: Host, ada: User, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    woken: list[int] = []
+    monkeypatch.setattr("hosts.services.operations.sweeping.wake_carriers", woken.extend)
+    later = timezone.now() + timedelta(seconds=50)
+    operation = asked_for(host, ada)
+    Operation.objects.filter(pk=operation.pk).update(due_at=later)
+    services.sweep()
+    assert (woken, fresh(operation).due_at) == ([], later)
+
+
 def test_a_verdict_is_acknowledged_and_then_left_alone(host: Host, journal: Journal, ada: User) -> None:
     operation = asked_for(host, ada)
     services.carry_host(host.pk)
