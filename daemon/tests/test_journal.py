@@ -83,6 +83,11 @@ def test_what_another_process_has_open(
     other.close()
 
 
+def test_another_process_is_waited_for_a_second(opened: Journal) -> None:
+    with opened._use() as connection:
+        assert connection.execute("PRAGMA busy_timeout").fetchone()[0] == 1000
+
+
 def test_a_closed_journal_stays_closed(opened: Journal) -> None:
     """Its path may be another's by now."""
     assert opened.id
