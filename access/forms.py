@@ -1,13 +1,7 @@
-import struct
 from datetime import timedelta
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any, Final
 
-from allauth.account.adapter import get_adapter as get_account_adapter
-from allauth.core import context
-from allauth.mfa.adapter import get_adapter
-from allauth.mfa.base import forms as factors
-from allauth.mfa.webauthn import forms as webauthn
 from django import forms
 from django.contrib.auth.forms import UserCreationForm
 from django.contrib.auth.models import Group, User
@@ -15,7 +9,6 @@ from django.core.exceptions import ValidationError
 from django.http import QueryDict
 from django.utils.translation import gettext_lazy as _
 
-from . import guessing
 from .choices import MOST_BYTES, MOST_COUNTED, Resource, Role, Scope, Target
 from .models import Place
 from .services import TOKEN_LIFE, Limits, explained_verbs, place_of
@@ -173,64 +166,3 @@ class TokenForm(forms.Form):
 
     def clean_expires_in(self) -> timedelta:
         return timedelta(days=self.cleaned_data["expires_in"])
-
-
-if TYPE_CHECKING:
-    FormBase = forms.Form
-else:
-    FormBase = object
-
-
-class CredentialForm(FormBase):
-    """What a browser says of a passkey may be anything: where its parser would fail, it is refused.
-
-    allauth refuses what fido2 tells to be wrong, and lets pass what fido2 did not expect at all.
-    """
-
-    unexpected = (AttributeError, LookupError, TypeError, ValueError, RecursionError, struct.error)
-
-    def full_clean(self) -> None:
-        try:
-            super().full_clean()
-        except self.unexpected:
-            self.cleaned_data = {}
-            self.data = {name: text for name, text in self.data.items() if name != "credential"}
-            self.add_error("credential", get_adapter().validation_error("incorrect_code"))
-
-
-class AddPasskeyForm(CredentialForm, webauthn.AddWebAuthnForm):  # type: ignore[misc]  # allauth has no types
-    pass
-
-
-class SecondPasskeyForm(CredentialForm, webauthn.AuthenticateWebAuthnForm):  # type: ignore[misc]
-    pass
-
-
-class PasskeyLoginForm(CredentialForm, webauthn.LoginWebAuthnForm):  # type: ignore[misc]
-    pass
-
-
-class ConfirmByPasskeyForm(CredentialForm, webauthn.ReauthenticateWebAuthnForm):  # type: ignore[misc]
-    pass
-
-
-class CodeForm(FormBase):
-    """A code of an authenticator app, or a recovery code. Guessing it is limited."""
-
-    user: User
-
-    def clean_code(self) -> str:
-        take_back = guessing.count(context.request, f"code of {self.user.pk}", password_known=True)
-        if take_back is None:
-            raise get_account_adapter().validation_error("too_many_login_attempts")
-        code: str = super().clean_code()  # type: ignore[misc]  # of the form this is mixed into
-        take_back()
-        return code
-
-
-class SecondCodeForm(CodeForm, factors.AuthenticateForm):  # type: ignore[misc]
-    pass
-
-
-class ConfirmByCodeForm(CodeForm, factors.ReauthenticateForm):  # type: ignore[misc]
-    pass

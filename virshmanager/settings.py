@@ -197,12 +197,12 @@ SOCIALACCOUNT_ADAPTER = "access.adapter.ProviderAdapter"
 MFA_ADAPTER = "access.adapter.SecondFactorAdapter"
 MFA_SUPPORTED_TYPES = ["totp", "webauthn", "recovery_codes"]
 MFA_FORMS = {
-    "add_webauthn": "access.forms.AddPasskeyForm",
-    "authenticate": "access.forms.SecondCodeForm",
-    "authenticate_webauthn": "access.forms.SecondPasskeyForm",
-    "login_webauthn": "access.forms.PasskeyLoginForm",
-    "reauthenticate": "access.forms.ConfirmByCodeForm",
-    "reauthenticate_webauthn": "access.forms.ConfirmByPasskeyForm",
+    "add_webauthn": "access.factors.AddPasskeyForm",
+    "authenticate": "access.factors.SecondCodeForm",
+    "authenticate_webauthn": "access.factors.SecondPasskeyForm",
+    "login_webauthn": "access.factors.PasskeyLoginForm",
+    "reauthenticate": "access.factors.ConfirmByCodeForm",
+    "reauthenticate_webauthn": "access.factors.ConfirmByPasskeyForm",
 }
 MFA_PASSKEY_LOGIN_ENABLED = True
 MFA_RECOVERY_CODES_SHOW_ONCE = True
