@@ -11,6 +11,7 @@ from access.choices import Role, Target
 from access.models import AuditEntry, Grant, Place
 from access.services import create_token
 from domains.models import Domain
+from hosts.models import Host
 from tests.cast import PASSWORD
 from tests.domains.factories import domain
 
@@ -299,3 +300,17 @@ def test_who_sees_a_domain_alone_is_told_nothing_of_hosts(client: Client, sam: U
     assert "No host to see" in hosts
     assert "put a join.json" not in hosts
     assert "/explain/" not in client.get(f"/domains/{web.pk}/").content.decode()
+
+
+def test_why_a_host_is_silent_is_told_to_who_sees_the_host(client: Client, sam: User, web: Domain) -> None:
+    why = "Two machines show this identity (192.0.2.7, 192.0.2.8)"
+    Host.objects.update(last_seen=None, reason=why)
+    by_domain = granted(sam, Role.OPERATOR, web)
+    client.force_login(sam)
+    silent = "does not tell its domains now"
+    page = client.get(f"/domains/{web.pk}/").content.decode()
+    assert (silent in page, why in page) == (True, False)
+    by_domain.delete()
+    granted(sam, Role.VIEWER, web.host)
+    page = client.get(f"/domains/{web.pk}/").content.decode()
+    assert (silent in page, why in page) == (True, True)
