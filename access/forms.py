@@ -51,7 +51,7 @@ class TargetForm(forms.Form):
         label=_("Name"),
         max_length=255,
         required=False,
-        help_text=_("Of the tag, the host or the domain; hosts and domains also by their UUID."),
+        help_text=_("Of the tag, the host or the domain, or its UUID. Leave it empty for everything."),
     )
 
     place: Place
@@ -131,7 +131,7 @@ class QuestionForm(TargetForm):
         label=_("Name"),
         max_length=255,
         required=False,
-        help_text=_("Of the host or the domain, or its UUID."),
+        help_text=_("Of the host or the domain, or its UUID. Leave it empty for everything."),
     )
 
     field_order = ["user", "verb", "target", "name"]

@@ -46,7 +46,7 @@ SENTENCES: Final[dict[str, str | Promise]] = {
     ),
     "too_slow": _("It did not say who it is in time."),
     "too_large": _("It answered far more than an identity."),
-    "refused": _("It refused the connection."),
+    "refused": _("It refused the connection. Check that virshmanagerd runs there, and on this port."),
     "unreachable": _("It cannot be reached. Check that it runs, and that its firewall lets this server in."),
     # Enrolment.
     "no_join_key": _(

@@ -7,6 +7,7 @@ from django.contrib.auth.models import Group, User
 from django.db.models.signals import m2m_changed, post_delete, post_save, pre_delete, pre_save
 from django.dispatch import receiver
 
+from .. import siblings
 from ..choices import Action, Role
 from ..models import Grant, Quota
 from .writing import Target, record, record_all, row
@@ -96,9 +97,12 @@ def revoked_grant(*, instance: Grant, **_: Any) -> None:
 
 
 def _record_grant(action: Action, grant: Grant) -> None:
-    """Of the user or the group that has it; `on` is what it covers."""
+    """Of the user or the group that has it; `on` is what it covers, `name` what that is called."""
     on = f"{grant.target} {grant.tag or grant.object_id or ''}".strip()
     detail = {"grant": grant.pk, "role": Role(grant.role).name.lower(), "on": on}
+    if grant.object_id:
+        found = siblings.things(grant.target, [grant.object_id]).get(grant.object_id)
+        detail |= {"name": str(found)} if found else {}
     record(action, Target.of(grant.user or grant.group), detail=detail)
 
 

@@ -26,7 +26,8 @@ PATHS = [
     *("/domains/bulk/?verb=destroy&ids=1&ids=2&ids=3", "/operations/", "/operations/?search=nobody"),
     *("/join-keys/", "/join-keys/create/", "/account/tokens/", "/account/password/change/", "/hosts/99999/"),
     *("/account/factors/", "/account/sessions/", "/account/quota/", "/audit/"),
-    *("/users/", "/users/?search=nobody", "/users/1/", "/groups/", "/groups/1/", "/explain/?target=domain"),
+    *("/users/", "/users/?search=nobody", "/users/1/", "/groups/", "/groups/1/"),
+    *("/groups/1/rename/", "/explain/?target=domain"),
     "/explain/?user=ada&verb=see&target=everything&name=",
 ]
 ON_A_PHONE = [

@@ -30,6 +30,7 @@ ADVICE = {
     "owned_by_another": "virshmanagerd reset",
     "ownership_lost": "virshmanagerd code",
     "quarantined": "virshmanagerd reset",
+    "refused": "virshmanagerd runs there",
     "rejected_by_host": "its clock",
     "retired": "approves or adopts",
     "server_not_proven": "adopt it by a code",

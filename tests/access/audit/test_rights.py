@@ -9,6 +9,7 @@ from django.test import Client
 from access.choices import Role
 from access.models import AuditEntry, Grant
 from tests.access.granting import granted
+from tests.hosts.factories import a_host
 
 pytestmark = pytest.mark.django_db
 
@@ -30,6 +31,15 @@ def test_grants_are_recorded_with_role_and_what_they_cover(sam: User, recorded: 
     assert recorded() == [("grant.create", "sam", "ok"), ("grant.revoke", "sam", "ok")]
     assert last().detail == {"grant": grant.pk, "role": "viewer", "on": "tag web"}
     assert (last().target_type, last().target_id) == ("user", str(sam.pk))
+
+
+def test_a_grant_on_a_host_is_recorded_by_the_name_it_had(sam: User) -> None:
+    host = a_host(hostname="hv-01")
+    granted(sam, Role.VIEWER, host)
+    assert (last().detail["on"], last().detail["name"]) == (f"host {host.pk}", "hv-01")
+    host.delete()
+    Grant.objects.get().delete()
+    assert "name" not in last().detail
 
 
 def test_a_grant_of_a_group_that_changes_is_recorded(recorded: News) -> None:
