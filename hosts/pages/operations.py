@@ -89,10 +89,13 @@ def _removable(request: PageRequest) -> list[tuple[str, str]]:
 @require_safe
 @open_to_grants
 def operation(request: PageRequest, pk: str) -> HttpResponse:
-    found = get_object_or_404(shown(request).select_related("parent"), pk=pk)
+    found = get_object_or_404(shown(request), pk=pk)
+    # Who sees a part need not see the whole.
+    parent = shown(request).filter(pk=found.parent_id).first() if found.parent_id else None
     children = shown(request).filter(parent=found).order_by("position")
     context = {
         "operation": with_parts([found])[0],
+        "parent": parent,
         "told": [(name, value) for name, value in found.args.items() if name in TOLD],
         "cancellable": is_cancellable(found) and services.may_cancel(found, request.user),
         "events": found.events.all(),

@@ -5,11 +5,15 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
+from django.contrib.auth.models import User
 from django.test import Client
 from django.utils import timezone
 
+from access.choices import Role
 from hosts.choices import OperationState, TargetType
 from hosts.models import Host, Operation, OperationEvent
+from tests.access.granting import granted
+from tests.domains.factories import domain
 
 from .factories import a_host
 
@@ -45,6 +49,19 @@ def test_what_has_begun_and_cannot_be_stopped_is_not_offered_to_be_cancelled(bro
     assert "Cancel it" not in text(browser, f"/operations/{begun.pk}/")
     stoppable = an_operation(begun.host, verb="shutdown", state=OperationState.RUNNING)
     assert "Cancel it" in text(browser, f"/operations/{stoppable.pk}/")
+
+
+def test_of_how_many_it_is_a_part_is_told_to_who_sees_them(
+    browser: Client, stranger: Client, sam: User
+) -> None:
+    guest = domain()
+    granted(sam, Role.VIEWER, guest)
+    stranger.force_login(sam)
+    parent = an_operation(target_type=TargetType.SELECTION, target_name="37 domains", target_id=None)
+    part = an_operation(guest.host, parent=parent, target_id=guest.pk)
+    pages = [text(client, f"/operations/{part.pk}/") for client in (browser, stranger)]
+    assert ["37 domains" in page for page in pages] == [True, False]
+    assert "web-1" in pages[1]
 
 
 def test_cancelling_is_asked_first(browser: Client) -> None:
