@@ -81,6 +81,11 @@ def state_word(state: int) -> str:
     return _word(STATES, state)
 
 
+def in_memory(state: str, *, has_id: bool) -> bool:
+    """Whether a guest exists in memory. Of one that is `unknown` tells whether libvirt gives it an id."""
+    return state in ACTIVE or (state == UNKNOWN and has_id)
+
+
 def reason_word(state: int, reason: int) -> str:
     """The word for a reason; what a number means depends on the state."""
     return _word(REASONS.get(state_word(state), ()), reason)

@@ -9,7 +9,7 @@ import libvirt
 
 from virshmanagerd.driver.session import Session
 from virshmanagerd.driver.single import flag_of
-from virshmanagerd.states import ACTIVE, state_word
+from virshmanagerd.states import in_memory, state_word
 
 JOBS: Final = (libvirt.VIR_DOMAIN_JOB_BOUNDED, libvirt.VIR_DOMAIN_JOB_UNBOUNDED)
 # Another call holds the domain's job, whatever it does.
@@ -39,7 +39,7 @@ class Facts:
     @property
     def active(self) -> bool:
         """Whether the domain exists in memory."""
-        return self.state in ACTIVE
+        return in_memory(self.state, has_id=self.id is not None)
 
 
 def facts(session: Session, uuid: str, *, job: bool, xml: bool) -> Facts | None:
@@ -67,7 +67,7 @@ def _facts(handle: libvirt.virDomain, *, job: bool, xml: bool) -> Facts:
     # The handle's own id is the one it was looked up with: state and id are asked of the same moment's.
     state = state_word(handle.state()[0])
     persistent = bool(handle.isPersistent())
-    active = state in ACTIVE
+    active = in_memory(state, has_id=handle.ID() >= 0)
     return Facts(
         id=handle.ID() if active and handle.ID() >= 0 else None,
         state=state,

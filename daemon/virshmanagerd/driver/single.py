@@ -15,7 +15,7 @@ from virshmanagerd.driver import bulk
 from virshmanagerd.driver.answers import Domain, DomainDetails, HostFacts, Libvirt
 from virshmanagerd.driver.session import Session
 from virshmanagerd.errors import InvalidXML, WrongState
-from virshmanagerd.states import ACTIVE, state_word
+from virshmanagerd.states import in_memory, state_word
 from virshmanagerd.text import clean
 
 Which = Literal["live", "inactive"]
@@ -32,7 +32,7 @@ ADDRESS_SOURCES: Final = (
 
 def is_active(handle: libvirt.virDomain) -> bool:
     """Whether the domain exists in memory."""
-    return state_word(handle.state()[0]) in ACTIVE
+    return in_memory(state_word(handle.state()[0]), has_id=handle.ID() >= 0)
 
 
 def xml_hash(text: str) -> str:
