@@ -9,6 +9,7 @@ from collections.abc import Iterable, Iterator
 from datetime import datetime, timedelta
 from typing import Final, Protocol
 
+from cryptography import x509
 from cryptography.hazmat.primitives.serialization import Encoding
 from django.db import transaction
 from django.db.models import Q
@@ -20,7 +21,7 @@ from access.choices import Action
 from .. import trust
 from ..agent import Recovery, agent_of
 from ..choices import OFFLINE_AFTER, Trust
-from ..errors import AgentError, CertificateOutOfDate, WrongIdentity
+from ..errors import AgentError, CertificateOutOfDate, GivenUp, WrongIdentity
 from ..models import Host, HostQuerySet
 from ..trust import keys
 from ..trust.keys import SigningRequest
@@ -81,11 +82,19 @@ def _renew_by(way: Way, host: Host) -> None:
     if keys.fingerprint(request.key) != host.public_key_sha256:
         raise WrongIdentity
     certificate = trust.ca().sign_host(request.pem)
-    record_certificate(host, certificate)
+    _keep(host, certificate)
     way.put_certificate(certificate.public_bytes(Encoding.PEM).decode())
     with transaction.atomic():
         note_in_use(host, certificate)
         audit.record(Action.HOST_RENEW, host, detail={"serial": host.certificate_serial})
+
+
+def _keep(host: Host, certificate: x509.Certificate) -> None:
+    """Record it if the host is still ours: of one that was just retired it would not be denied any more."""
+    with transaction.atomic():
+        if not Host.objects.owned().filter(pk=host.pk).update(renewal_tried_at=timezone.now()):
+            raise GivenUp(Trust.RETIRED)
+        record_certificate(host, certificate)
 
 
 def _due(now: datetime) -> Iterator[Host]:

@@ -140,6 +140,25 @@ def test_no_certificate_is_signed_for_a_key_that_was_not_pinned(
     assert HostCertificate.objects.count() == 1
 
 
+def test_who_is_retired_while_he_is_renewed_gets_nothing_that_is_not_denied(
+    run: Run, machine: Machine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A host may hold its request back until a person has given it up."""
+    running = run(machine)
+    meet(running)
+    host = Host.objects.get()
+    sign = trust.Authority.sign_host
+
+    def sign_late(authority: trust.Authority, request: bytes) -> x509.Certificate:
+        services.retire(Host.objects.get())
+        return sign(authority, request)
+
+    monkeypatch.setattr(trust.Authority, "sign_host", sign_late)
+    assert not services.renew(host)
+    assert not HostCertificate.objects.filter(denied_at=None).exists()
+    assert shown_serial(running) == host.certificate_serial
+
+
 def test_what_a_host_does_not_take_is_not_noted_as_in_use(
     run: Run, machine: Machine, monkeypatch: pytest.MonkeyPatch
 ) -> None:
