@@ -9,12 +9,12 @@ from datetime import timedelta
 from http.client import parse_headers
 from pathlib import Path
 from typing import Any, Literal
-from uuid import uuid4
+from uuid import UUID, uuid4
 
 from django.contrib.auth.models import User
 from django.utils import timezone
 
-from hosts.agent import hang_up
+from hosts.agent import agent_of, hang_up
 from hosts.choices import TargetType
 from hosts.models import Host, Operation
 from hosts.services import accept, carry
@@ -143,7 +143,7 @@ def played(folder: Path, client: ClientIdentity, journal: Journal, **fields: Any
     context = server_context(folder, key, authority.sign_host(csr(key)), client_ca=authority.pem)
     with Peer(journal.talk, context) as peer:
         values = {"journal_id": journal.journal_id, "hostname": "hv-01"} | fields
-        host = a_host(uuid=journal.host_id, address=peer.ip, port=peer.port, **values)
+        host = a_host(uuid=UUID(journal.host_id), address=peer.ip, port=peer.port, **values)
         try:
             yield host
         finally:
@@ -177,6 +177,12 @@ def too_late(operation: Operation, minutes: float = 0.0) -> Operation:
     past = timezone.now() - timedelta(minutes=minutes, milliseconds=1)
     Operation.objects.filter(pk=operation.pk).update(deadline=past)
     return due_now(operation)
+
+
+def open_for_long(host: Host) -> None:
+    """Open the breaker of a host: it failed so often that nobody tries it for half a minute, who need not."""
+    for _ in range(10):
+        agent_of(host).line.breaker.failed()
 
 
 def fresh(operation: Operation) -> Operation:

@@ -11,14 +11,14 @@ from django.contrib.auth.models import User
 from django.utils import timezone
 
 from hosts import services
-from hosts.agent import agent_of, breaker, calls
+from hosts.agent import agent_of, calls
 from hosts.agent.transport import Timeouts
 from hosts.choices import OperationState, TargetType, Trust
 from hosts.models import Host, Operation
 from hosts.services.operations import carrying, holding, moves
 
 from .factories import a_host
-from .journals import Journal, asked_for, carried, due_now, fresh, moves_of, too_late, word
+from .journals import Journal, asked_for, carried, due_now, fresh, moves_of, open_for_long, too_late, word
 
 pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("redis_server", "dialable")]
 
@@ -218,8 +218,7 @@ def test_what_was_sent_meanwhile_does_not_expire(host: Host, ada: User) -> None:
 def test_a_host_whose_breaker_is_open_is_carried_to_all_the_same(
     host: Host, journal: Journal, ada: User
 ) -> None:
-    for _ in range(breaker.FAILURES):
-        agent_of(host).line.breaker.failed()
+    open_for_long(host)
     assert carried(asked_for(host, ada)).state == S.SUCCEEDED
 
 

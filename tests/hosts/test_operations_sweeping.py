@@ -7,14 +7,13 @@ from django.contrib.auth.models import User
 from django.utils import timezone
 
 from hosts import services
-from hosts.agent import agent_of, breaker
 from hosts.choices import OperationState, Trust
 from hosts.models import Host, Operation
 from hosts.services.operations import acknowledging, carrying, holding, moves
 from hosts.services.operations.places import Entry, Places, places
 
 from .factories import a_host
-from .journals import Journal, asked_for, carried, due_now, fresh
+from .journals import Journal, asked_for, carried, due_now, fresh, open_for_long
 from .peers import problem
 
 pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("redis_server", "dialable")]
@@ -175,8 +174,7 @@ def test_a_daemon_that_is_away_is_told_of_its_verdicts_in_a_minute(
 
 def test_a_host_whose_breaker_is_open_is_told_all_the_same(host: Host, journal: Journal, ada: User) -> None:
     operation = ended(host, ada)
-    for _ in range(breaker.FAILURES):
-        agent_of(host).line.breaker.failed()
+    open_for_long(host)
     services.carry_host(host.pk)
     assert journal.acknowledged == [str(operation.pk)]
 

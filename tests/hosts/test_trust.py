@@ -374,6 +374,7 @@ def test_who_renews_at_once_renews_once(client_identity: ClientIdentity) -> None
         found = list(pool.map(lambda _: client.load(folder, ca), range(16)))
     assert signer.signed == before + 1
     assert len({identity.fingerprint for identity in found}) == 1
+    assert {identity.server_id for identity in found} == {client_identity.server_id}
 
 
 def test_a_process_takes_what_another_renewed(client_identity: ClientIdentity) -> None:
