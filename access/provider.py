@@ -5,6 +5,7 @@ allauth believes an ID token because it came by TLS, and has no nonce. Here a to
 made of that request's state, which the session keeps and spends (OpenID Connect Core 1.0, 3.1.3.7).
 """
 
+import hashlib
 import secrets
 from collections.abc import Mapping
 from typing import Any, Final
@@ -115,6 +116,11 @@ class Provider(OpenIDConnectProvider):  # type: ignore[misc]  # as above
 
     oauth2_adapter_class = Adapter
     pkce_enabled_default = True
+
+    def extract_uid(self, data: Mapping[str, Any]) -> str:
+        """Only issuer and subject together name somebody (OpenID Connect Core 1.0, 5.7)."""
+        issuer, subject = data["id_token"]["iss"], data["id_token"]["sub"]
+        return hashlib.sha256(f"{issuer}\n{subject}".encode()).hexdigest()
 
     def get_redirect_from_request_kwargs(self, request: HttpRequest) -> dict[str, Any]:
         # Whoever is signed in wants to prove that it is he: the provider is to ask him, and to say when.

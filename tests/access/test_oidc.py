@@ -267,6 +267,20 @@ def test_an_equal_name_or_address_is_another_account(provider: RunningProvider, 
     assert ada.check_password(PASSWORD)
 
 
+def test_another_provider_s_user_of_the_same_number_is_somebody_else(
+    provider: RunningProvider, settings: Settings
+) -> None:
+    sign_in(Client(), provider)
+    with running() as other:
+        other.knows("kim", preferred_username="kim")
+        use(settings, other.url)
+        client = Client()
+        sign_in(client, other)
+    user = signed_in(client)
+    assert user
+    assert user != User.objects.get(username="kim")
+
+
 def test_who_was_deactivated_is_not_let_in(provider: RunningProvider) -> None:
     sign_in(Client(), provider)
     User.objects.filter(username="kim").update(is_active=False)
