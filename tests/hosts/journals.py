@@ -18,6 +18,7 @@ from hosts.agent import agent_of, hang_up
 from hosts.choices import TargetType
 from hosts.models import Host, Operation
 from hosts.services import accept, carry
+from hosts.services.operations import Target, accept_bulk
 from hosts.trust import ClientIdentity, keys
 from tests.signing import csr
 
@@ -164,6 +165,21 @@ def asked_for(host: Host, actor: User, verb: str = "start", **more: Any) -> Oper
         "here": True,
     }
     return accept(host=host, verb=verb, actor=actor, deadline=timedelta(seconds=seconds), **values | more)
+
+
+def bulk_of(hosts: list[Host], actor: User, *, stop_on_failure: bool = False) -> Operation:
+    """An accepted operation on many, with one part on each of these hosts."""
+    return accept_bulk(
+        verb="start",
+        targets=[Target(place, host.uuid, "web", host.pk, "hv-01") for place, host in enumerate(hosts)],
+        skipped=[],
+        skipped_total=0,
+        options={},
+        deadline=timedelta(seconds=60),
+        stagger=timedelta(),
+        stop_on_failure=stop_on_failure,
+        actor=actor,
+    )
 
 
 def due_now(operation: Operation) -> Operation:

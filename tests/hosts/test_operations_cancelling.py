@@ -13,11 +13,11 @@ from hosts import services
 from hosts.choices import OperationState
 from hosts.errors import NotPossible, Unreachable
 from hosts.models import Host, Operation
-from hosts.services.operations import Target, accept_bulk, cancelling, holding, moves
+from hosts.services.operations import cancelling, holding, moves
 from tests.access.granting import granted
 
 from .factories import a_host
-from .journals import Journal, asked_for, carried, due_now, fresh, too_late, word
+from .journals import Journal, asked_for, bulk_of, carried, due_now, fresh, too_late, word
 
 pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("redis_server", "dialable")]
 
@@ -54,20 +54,6 @@ def test_to_cancel_for_many_domains_takes_a_right_on_each(ada: User, sam: User) 
     with pytest.raises(PermissionDenied):
         services.cancel(parents[1], actor=sam)
     assert parents[1].children.filter(state=S.CANCELLED).count() == 0
-
-
-def bulk_of(hosts: list[Host], actor: User) -> Operation:
-    return accept_bulk(
-        verb="start",
-        targets=[Target(place, host.uuid, "web", host.pk, "hv-01") for place, host in enumerate(hosts)],
-        skipped=[],
-        skipped_total=0,
-        options={},
-        deadline=timedelta(seconds=60),
-        stagger=timedelta(),
-        stop_on_failure=False,
-        actor=actor,
-    )
 
 
 def test_many_that_have_ended_are_not_cancelled(ada: User) -> None:

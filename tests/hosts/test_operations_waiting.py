@@ -4,7 +4,6 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from datetime import timedelta
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -22,11 +21,11 @@ from hosts.choices import OperationState
 from hosts.errors import NotPossible
 from hosts.models import Host, Operation
 from hosts.services.operations import moves, waiting
-from hosts.services.operations.bulk import Target, accept_bulk, advance
+from hosts.services.operations.bulk import advance
 from hosts.services.operations.moves import NEVER
 
 from .factories import a_host
-from .journals import Journal, asked_for, fresh, moves_of, too_late
+from .journals import Journal, asked_for, bulk_of, fresh, moves_of, too_late
 
 pytestmark = [
     pytest.mark.django_db(transaction=True),
@@ -231,20 +230,6 @@ def test_expired_or_sent_but_not_both(host: Host, journal: Journal, ada: User) -
         assert fresh(operation).state == (S.SUCCEEDED if ran else S.EXPIRED)
 
 
-def bulk_on(hosts: list[Host], actor: User, *, stop_on_failure: bool = False) -> Operation:
-    return accept_bulk(
-        verb="start",
-        targets=[Target(place, host.uuid, "web", host.pk, "hv-01") for place, host in enumerate(hosts)],
-        skipped=[],
-        skipped_total=0,
-        options={},
-        deadline=timedelta(seconds=60),
-        stagger=timedelta(),
-        stop_on_failure=stop_on_failure,
-        actor=actor,
-    )
-
-
 def test_a_broker_that_is_gone_is_asked_once_for_all_hosts(
     ada: User, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -255,7 +240,7 @@ def test_a_broker_that_is_gone_is_asked_once_for_all_hosts(
         raise BrokerError("gone")
 
     monkeypatch.setattr("celery.current_app.send_task", gone)
-    parent = bulk_on([a_host() for _ in range(3)], ada)
+    parent = bulk_of([a_host() for _ in range(3)], ada)
     assert parent.children.exclude(due_at=NEVER).count() == 3
     assert len(tried) == 1
     services.sweep()
@@ -263,6 +248,6 @@ def test_a_broker_that_is_gone_is_asked_once_for_all_hosts(
 
 
 def test_two_that_look_at_a_parent_release_one_child(host: Host, ada: User) -> None:
-    parent = bulk_on([host] * 6, ada, stop_on_failure=True)
+    parent = bulk_of([host] * 6, ada, stop_on_failure=True)
     at_once(*[partial(advance, parent.pk)] * 4)
     assert parent.children.exclude(due_at=NEVER).count() == 1
