@@ -136,6 +136,7 @@ def test_an_operation_is_recorded_when_asked_for_and_when_it_ends(
     assert recorded() == [("operation.accept", name, "ok"), ("operation.end", name, "succeeded")]
     rows = AuditEntry.objects.filter(detail__operation=str(operation.pk)).order_by("pk")
     assert [(row.actor_name, row.detail["verb"]) for row in rows] == [("ada", operation.verb)] * 2
+    assert [row.actor_id for row in rows] == [ada.pk] * 2
     assert rows[1].via == "system"
 
 
