@@ -39,16 +39,25 @@ WITH_TABLES = [
     "/explain/?user=ada&verb=see&target=everything&name=",
 ]
 TEAM = """
+from datetime import timedelta
 from access import services
 from access.choices import Role, Target
 from access.models import Place
 from django.contrib.auth.models import User
+from django.utils import timezone
+from domains.models import Domain
+from hosts.models import Operation
 ada = User.objects.get(username="ada")
 team = services.create_group("night shift")
 services.put_into_groups(ada, [team], actor=ada)
 services.grant(team, Role.OPERATOR, Place(Target.EVERYTHING), actor=ada)
 services.grant(ada, Role.ADMINISTRATOR, Place(Target.HOST, object_id=1), actor=ada)
 services.create_token(user=ada, name="the backups of rack 4")
+later = timezone.now() + timedelta(days=1)
+for domain, state in zip(Domain.objects.all(), ("failed", "expired", "unknown", "accepted")):
+    target = {"target_type": "domain", "target_id": domain.pk, "target_uuid": domain.uuid}
+    times = {"deadline": later, "due_at": later}
+    Operation.objects.create(host=domain.host, verb="metadata", state=state, **target, **times)
 """
 # How far the page, or a table on it, reaches beyond what is seen of it.
 BEYOND = """
@@ -59,7 +68,7 @@ BEYOND = """
 
 @pytest.fixture(scope="module")
 def granted(crawled: Site) -> Site:
-    """Ada is in a group; both were granted something, and she has a token."""
+    """Ada is in a group; both were granted something, and she has a token. Operations failed, and go on."""
     crawled.manage("shell", "-v0", "-c", TEAM)
     return crawled
 
