@@ -55,9 +55,9 @@ services.grant(ada, Role.ADMINISTRATOR, Place(Target.HOST, object_id=1), actor=a
 services.create_token(user=ada, name="the backups of rack 4")
 later = timezone.now() + timedelta(days=1)
 for domain, state in zip(Domain.objects.all(), ("failed", "expired", "unknown", "accepted")):
-    target = {"target_type": "domain", "target_id": domain.pk, "target_uuid": domain.uuid}
-    times = {"deadline": later, "due_at": later}
-    Operation.objects.create(host=domain.host, verb="metadata", state=state, **target, **times)
+    told = {"verb": "metadata", "state": state, "deadline": later, "due_at": later}
+    target = {"target_type": "domain", "target_id": domain.pk, "target_uuid": domain.uuid, "target_name": "x"}
+    Operation.objects.create(host=domain.host, host_name="hv-01", **told, **target)
 """
 # How far the page, or a table on it, reaches beyond what is seen of it.
 BEYOND = """

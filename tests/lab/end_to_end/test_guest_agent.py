@@ -31,7 +31,8 @@ def guest(server: Server, hypervisor: Hypervisor) -> Iterator[Guest]:
     guest = Guest("hostile", agent="hear,eager")
     hypervisor.add_guest(guest)
     wait_for(lambda: "the agent is eager" in hypervisor.console(guest), "the guest boots", deadline=60)
-    wait_for(lambda: server.domains("hv1").get(guest.name) == "running", "the guest is listed")
+    # A stream that was broken again and again, as by the tests before, is tried anew every 15 s.
+    wait_for(lambda: server.domains("hv1").get(guest.name) == "running", "the guest is listed", deadline=60)
     yield guest
     if "running" in hypervisor.virsh("domstate", guest.name):
         hypervisor.virsh("destroy", guest.name)
