@@ -21,7 +21,8 @@ from .server import PYTHON, Server
 PARTS = {
     "web": "uvicorn virshmanager.asgi",
     "watcher": "manage.py watch",
-    "worker": "celery -A virshmanager worker",
+    # Celery gives its process another title where setproctitle is installed.
+    "worker": "-A virshmanager worker",
 }
 STOP_SECONDS = 20
 
