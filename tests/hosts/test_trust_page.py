@@ -79,7 +79,7 @@ def test_the_history_of_its_certificates_and_of_no_other(browser: Client, api: A
     ] * 2
     assert "a1" in rows[2]
     assert "Denied" in rows[2]
-    assert "d4" not in page
+    assert "<code>d4</code>" not in page
     told = api.get(f"/api/hosts/{host.pk}/trust/").json()
     assert [one["serial"] for one in told["certificates"]] == ["c3", "b2", "a1"]
     assert [one["denied_at"] is None for one in told["certificates"]] == [True, True, False]
