@@ -28,24 +28,10 @@ from ..serializers import (
     NewUserSerializer,
     QuestionSerializer,
     QuotaSerializer,
-    RoomsSerializer,
     UserQuotaSerializer,
     UserSerializer,
 )
-
-
-def limits_in(request: Request) -> services.Limits:
-    """The limits that a request would set."""
-    asked = QuotaSerializer(data=request.data)
-    asked.is_valid(raise_exception=True)
-    limits: services.Limits = asked.validated_data
-    return limits
-
-
-def quota_told(user: User) -> Response:
-    """What was set for a user, and what he may still create."""
-    room = RoomsSerializer(services.room_of(user)).data
-    return Response({**QuotaSerializer(services.quota_of(user)).data, "room": room})
+from .quotas import limits_in, quota_told
 
 
 class UserViewSet(mixins.ListModelMixin, mixins.RetrieveModelMixin, viewsets.GenericViewSet[User]):

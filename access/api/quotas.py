@@ -1,5 +1,6 @@
-"""`/api/quota/`: what the caller may still create."""
+"""`/api/quota/`: what the caller may still create; and what the routes of users and groups say of quotas."""
 
+from django.contrib.auth.models import User
 from drf_spectacular.utils import extend_schema
 from rest_framework.request import Request
 from rest_framework.response import Response
@@ -7,7 +8,21 @@ from rest_framework.views import APIView
 
 from .. import services
 from ..permissions import HasGrants, caller
-from ..serializers import RoomsSerializer
+from ..serializers import QuotaSerializer, RoomsSerializer
+
+
+def limits_in(request: Request) -> services.Limits:
+    """The limits that a request would set."""
+    asked = QuotaSerializer(data=request.data)
+    asked.is_valid(raise_exception=True)
+    limits: services.Limits = asked.validated_data
+    return limits
+
+
+def quota_told(user: User) -> Response:
+    """What was set for a user, and what he may still create."""
+    room = RoomsSerializer(services.room_of(user)).data
+    return Response({**QuotaSerializer(services.quota_of(user)).data, "room": room})
 
 
 class OwnQuotaView(APIView):
