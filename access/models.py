@@ -128,10 +128,15 @@ class Place(NamedTuple):
     object_id: int = 0
 
 
+def for_any_of(*users: User) -> Q:
+    """What is for one of these users himself, or for a group that he is in."""
+    return Q(user__in=users) | Q(group__in=Group.objects.filter(user__in=users))
+
+
 class GrantQuerySet(QuerySet["Grant"]):
     def of(self, *users: User) -> Self:
         """What users were granted, themselves or as members of a group."""
-        return self.filter(Q(user__in=users) | Q(group__in=Group.objects.filter(user__in=users)))
+        return self.filter(for_any_of(*users))
 
     def at_least(self, role: Role) -> Self:
         return self.filter(role__gte=role)
@@ -195,8 +200,7 @@ class QuotaQuerySet(QuerySet["Quota"]):
 
         Who administers and is no superuser may limit a group, and has no power over the superusers in it.
         """
-        own = Q(user=user)
-        return self.filter(own if user.is_superuser else own | Q(group__in=Group.objects.filter(user=user)))
+        return self.filter(Q(user=user) if user.is_superuser else for_any_of(user))
 
 
 class Quota(models.Model):
