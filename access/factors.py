@@ -39,15 +39,15 @@ class AddPasskeyForm(CredentialForm, webauthn.AddWebAuthnForm):  # type: ignore[
     pass
 
 
-class SecondPasskeyForm(CredentialForm, webauthn.AuthenticateWebAuthnForm):  # type: ignore[misc]
+class SecondPasskeyForm(CredentialForm, webauthn.AuthenticateWebAuthnForm):  # type: ignore[misc]  # as above
     pass
 
 
-class PasskeyLoginForm(CredentialForm, webauthn.LoginWebAuthnForm):  # type: ignore[misc]
+class PasskeyLoginForm(CredentialForm, webauthn.LoginWebAuthnForm):  # type: ignore[misc]  # as above
     pass
 
 
-class ConfirmByPasskeyForm(CredentialForm, webauthn.ReauthenticateWebAuthnForm):  # type: ignore[misc]
+class ConfirmByPasskeyForm(CredentialForm, webauthn.ReauthenticateWebAuthnForm):  # type: ignore[misc]  # as above
     pass
 
 
@@ -65,9 +65,9 @@ class CodeForm(Base):
         return code
 
 
-class SecondCodeForm(CodeForm, base.AuthenticateForm):  # type: ignore[misc]
+class SecondCodeForm(CodeForm, base.AuthenticateForm):  # type: ignore[misc]  # as above
     pass
 
 
-class ConfirmByCodeForm(CodeForm, base.ReauthenticateForm):  # type: ignore[misc]
+class ConfirmByCodeForm(CodeForm, base.ReauthenticateForm):  # type: ignore[misc]  # as above
     pass
