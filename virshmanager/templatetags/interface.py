@@ -108,6 +108,12 @@ def size(count: float | None) -> str:
     return f"{amount:.1f} TiB"
 
 
+@register.filter
+def quantity(count: int, in_bytes: bool) -> str:  # noqa: FBT001 -- a filter's argument
+    """A number as it is, or as a size."""
+    return size(count) if in_bytes else str(count)
+
+
 def tone(word: str) -> str:
     """`good`, `warn`, `bad` or `calm`: which colour a state may have."""
     return next((name for name, words in TONES.items() if word in words), "calm")
