@@ -210,6 +210,38 @@ def test_a_guest_that_stops_during_a_look_is_seen_at_once(
     assert host.verdict(number) == ("done", "")
 
 
+def _refuse_to_shut_down(monkeypatch: pytest.MonkeyPatch) -> None:
+    def shutdown(_domain: object, _flags: int) -> None:
+        error = libvirt.libvirtError("no monitor")
+        error.err = (libvirt.VIR_ERR_INTERNAL_ERROR, 10, "no monitor", 2, None, None, None, 0, 0)
+        raise error
+
+    monkeypatch.setattr(libvirt.virDomain, "shutdownFlags", shutdown)
+
+
+def test_a_guest_that_is_just_going(host: Local, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its monitor is gone already, and libvirt is still to see that it is off."""
+    _refuse_to_shut_down(monkeypatch)
+    number = host.put("shutdown", "on", deadline=100)
+    until(lambda: host.waits(number))
+    host.driver.session(Line.READ).connection.lookupByName("on").destroy()
+    assert host.verdict(number) == ("done", "")
+
+
+def test_a_guest_that_stays_though_it_cannot_be_asked(host: Local, monkeypatch: pytest.MonkeyPatch) -> None:
+    _refuse_to_shut_down(monkeypatch)
+    monkeypatch.setattr(steps, "GOING_SECONDS", 0.2)
+    assert host.verdict(host.put("shutdown", "on", deadline=100)) == ("failed", "internal_error")
+
+
+def test_cancelling_a_shutdown_that_was_refused(host: Local, monkeypatch: pytest.MonkeyPatch) -> None:
+    _refuse_to_shut_down(monkeypatch)
+    number = host.put("shutdown", "on", deadline=100)
+    until(lambda: host.waits(number))
+    host.operations.cancel(number)
+    assert host.verdict(number) == ("cancelled", "")
+
+
 def test_cancelling_what_has_not_begun(host: Local, gate: Callable[[str], Gate]) -> None:
     start = gate("create")
     first, waiting = host.put("start", "d0"), host.put("suspend", "d0")

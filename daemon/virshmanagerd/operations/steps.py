@@ -13,7 +13,7 @@ import logging
 from functools import partial
 from typing import TYPE_CHECKING, Final
 
-from virshmanagerd import faults
+from virshmanagerd import clock, faults
 from virshmanagerd.driver import CallLost, Driver, Line, writing
 from virshmanagerd.errors import DriverError, GuestDidNotStop, HypervisorBusy, LibvirtDown, Unavailable
 from virshmanagerd.journal import (
@@ -43,6 +43,8 @@ RETRY_SECONDS: Final = 1.0
 # A look that is lost costs a thread until it returns, and then there is no need to rest any longer. From
 # a domain that does not answer it returns after 30 seconds.
 BUSY_SECONDS: Final = 40.0
+# A guest that is just going refuses a shutdown for its monitor is gone; soon libvirt sees that it is off.
+GOING_SECONDS: Final = 5.0
 # How long an operation waits for a libvirt that is away, before it fails with nothing done.
 PATIENCE_SECONDS: Final = 30.0
 INTERRUPTED: Final[Json] = {
@@ -141,8 +143,9 @@ class Steps:
         row = partial(self._driver.row_after, verb.line, session, lost=lost)
         return Verdict(DONE, verb.result(self._driver, entry, row))
 
-    def _refused(self, work: Work, error: DriverError) -> None:
+    def _refused(self, work: Work, error: DriverError, since: float | None = None) -> None:
         """Judge by the state what libvirt refused: its codes differ from one hypervisor to the next."""
+        since = clock.now() if since is None else since
         try:
             facts = work.verb.look(self._driver, work.entry, job=work.repeated)
             if work.repeated and facts is not None and facts.working:
@@ -161,6 +164,8 @@ class Steps:
             error = found
         if work.entry.cancel_asked:
             self._runner.end(work, Verdict(CANCELLED))
+        elif work.verb.waits and type(error) is DriverError and clock.now() - since < GOING_SECONDS:
+            self._runner.again(partial(self._refused, error=error, since=since), work, POLL_SECONDS)
         else:
             self._runner.end(work, Verdict.with_problem(FAILED, error))
 
