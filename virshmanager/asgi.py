@@ -3,20 +3,20 @@
 import gc
 import os
 
+import django
 from channels.routing import ProtocolTypeRouter, URLRouter
 from channels.sessions import SessionMiddlewareStack
-from django.core.asgi import get_asgi_application
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "virshmanager.settings")
-http = get_asgi_application()
+django.setup(set_prefix=False)
 
 from .origins import OwnOriginOnly  # noqa: E402 -- as below
 from .routing import websocket_urlpatterns  # noqa: E402 -- consumers need the apps to be loaded
-from .threads import OnKeptThreads  # noqa: E402 -- as above
+from .threads import OnKeptThreads, WholeOnThread  # noqa: E402 -- as above
 
 application = ProtocolTypeRouter(
     {
-        "http": OnKeptThreads(http),
+        "http": OnKeptThreads(WholeOnThread()),
         "websocket": OwnOriginOnly(SessionMiddlewareStack(URLRouter(websocket_urlpatterns))),
     }
 )

@@ -8,13 +8,28 @@ from collections.abc import Awaitable, Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, Final
 
-from asgiref.sync import ThreadSensitiveContext
+from asgiref.sync import ThreadSensitiveContext, sync_to_async
+from django.core.handlers.asgi import ASGIHandler
 from django.db import connections
+from django.http import HttpRequest, HttpResponseBase
 
 # More are made while more are needed.
 MOST_KEPT: Final = 8
 
 Application = Callable[..., Awaitable[Any]]
+
+
+class WholeOnThread(ASGIHandler):
+    """Django's handler, but middleware and view are called as one, on the request's thread.
+
+    Its own changes over to the event loop and back for each part, so that a view could be asynchronous.
+    """
+
+    def load_middleware(self, is_async: bool = False) -> None:  # noqa: ARG002, FBT001, FBT002 -- Django's
+        super().load_middleware(is_async=False)
+
+    async def get_response_async(self, request: HttpRequest) -> HttpResponseBase:
+        return await sync_to_async(self.get_response)(request)
 
 
 class OnKeptThreads:

@@ -1,15 +1,19 @@
 """Threads that answer requests: one for each, and kept for the next."""
 
 import asyncio
+import inspect
 import threading
 from collections.abc import Callable
-from typing import Any
+from typing import Any, ClassVar
 
 import pytest
 from asgiref.sync import sync_to_async
+from asgiref.testing import ApplicationCommunicator
+from django.http import HttpRequest, HttpResponse
+from django.urls import path
 
 from virshmanager import threads
-from virshmanager.threads import OnKeptThreads
+from virshmanager.threads import OnKeptThreads, WholeOnThread
 
 SECONDS = 10
 
@@ -88,6 +92,62 @@ def test_no_more_are_kept_than_a_few(monkeypatch: pytest.MonkeyPatch) -> None:
         assert kept.idle == 1
 
     asyncio.run(scenario())
+
+
+class Outer:
+    """A middleware that notes the modules between its call and the view's."""
+
+    between: ClassVar[set[str]] = set()
+
+    def __init__(self, get_response: Callable[[HttpRequest], HttpResponse]) -> None:
+        self._get_response = get_response
+
+    def __call__(self, request: HttpRequest) -> HttpResponse:
+        return self._get_response(request)
+
+
+def inner(_request: HttpRequest) -> HttpResponse:
+    callers = [frame.frame.f_globals["__name__"] for frame in inspect.stack(0)[1:]]
+    Outer.between = set(callers[: callers.index(__name__)])
+    return HttpResponse("inner")
+
+
+def failing(_request: HttpRequest) -> HttpResponse:
+    raise RuntimeError("on purpose")
+
+
+urlpatterns = [path("inner/", inner), path("failing/", failing)]
+
+
+@pytest.fixture
+def answer(settings: Any) -> Callable[[str], tuple[int, bytes]]:
+    settings.ROOT_URLCONF = __name__
+    settings.MIDDLEWARE = [f"{__name__}.Outer"]
+
+    async def ask(address: str) -> tuple[int, bytes]:
+        scope = {"type": "http", "method": "GET", "path": address, "query_string": b"", "headers": []}
+        server: Any = ApplicationCommunicator(OnKeptThreads(WholeOnThread()), scope)  # type: ignore[no-untyped-call]
+        await server.send_input({"type": "http.request"})
+        head, body = await server.receive_output(SECONDS), await server.receive_output(SECONDS)
+        await server.wait(SECONDS)
+        return head["status"], body["body"]
+
+    return lambda address: asyncio.run(ask(address))
+
+
+@pytest.mark.django_db
+def test_a_view_is_called_by_the_middleware_and_not_by_the_event_loop(
+    answer: Callable[[str], tuple[int, bytes]],
+) -> None:
+    Outer.between = set()
+    assert answer("/inner/") == (200, b"inner")
+    assert "django.core.handlers.base" in Outer.between
+    assert not {name for name in Outer.between if name.startswith("asgiref")}
+
+
+@pytest.mark.django_db
+def test_what_fails_there_is_answered(answer: Callable[[str], tuple[int, bytes]]) -> None:
+    assert answer("/failing/")[0] == 500
 
 
 async def until(condition: Callable[[], bool]) -> None:
