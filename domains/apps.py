@@ -31,7 +31,7 @@ def _mirror(sender: object, *, host: Any, domains: Any, asked_at: Any = None, **
     services.mirror(host, domains, as_of=asked_at)
 
 
-def _report(sender: object, *, host: Any, domains: Any = (), uuids: Any = (), **_: object) -> None:  # noqa: ARG001 -- a receiver
+def _report(sender: object, *, host_id: int, domains: Any = (), uuids: Any = (), **_: object) -> None:  # noqa: ARG001 -- a receiver
     from . import services
 
-    services.report([services.Report(host.pk, domains, uuids)])
+    services.report([services.Report(host_id, domains, uuids)])

@@ -6,9 +6,9 @@ from django.dispatch import Signal
 # `asked_at: datetime`: what was learned of a domain since then is newer.
 listing_received = Signal()
 
-# A host reported single domains, out of turn. Sent in a transaction, with `host: Host` and
+# A host reported single domains, out of turn. Sent in a transaction, with `host_id: int` and
 # `domains: list[DomainFacts]`: what is not among them stays as it is known.
 domain_reported = Signal()
 
-# Domains of a host are there no more. Sent in a transaction, with `host: Host` and `uuids: list[UUID]`.
+# Domains of a host are there no more. Sent in a transaction, with `host_id: int` and `uuids: list[UUID]`.
 domain_gone = Signal()

@@ -135,9 +135,9 @@ def test_a_domain_whose_host_says_that_it_is_gone_leaves_no_row() -> None:
 
 def test_the_mirror_hears_of_single_domains() -> None:
     host, told = owned_host(), facts()
-    domain_reported.send(sender=None, host=host, domains=[told])
+    domain_reported.send(sender=None, host_id=host.pk, domains=[told])
     assert Domain.objects.get().uuid == told["uuid"]
-    domain_gone.send(sender=None, host=host, uuids=[told["uuid"]])
+    domain_gone.send(sender=None, host_id=host.pk, uuids=[told["uuid"]])
     assert not Domain.objects.exists()
 
 

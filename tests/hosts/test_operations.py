@@ -228,7 +228,7 @@ def test_the_row_of_its_domain_is_passed_on(ada: User) -> None:
         services.settle_report(host.pk, told(operation, "done", result={"domain": row}))
     finally:
         domain_reported.disconnect(receiver)
-    assert heard[0]["host"] == host
+    assert heard[0]["host_id"] == host.pk
     assert [facts["uuid"] for facts in heard[0]["domains"]] == [operation.target_uuid]
     assert fresh(operation).result == {"state": "running"}
 

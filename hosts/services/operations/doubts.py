@@ -70,7 +70,7 @@ def _observe(operation: Operation, agent: Agent) -> None:
         visible = False
     with transaction.atomic():
         if found is not None:
-            domain_reported.send(sender=Operation, host=operation.host, domains=[found])
+            domain_reported.send(sender=Operation, host_id=operation.host_id, domains=[found])
         if visible:
             end(operation, S.SUCCEEDED, result={"observed": True})
         else:

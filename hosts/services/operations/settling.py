@@ -84,7 +84,7 @@ def settle_report(host_id: int, document: Mapping[str, Any]) -> bool:
         checked = operation_document(document)
     except BadPayload:
         return False
-    given = Operation.objects.exclude(sent_at=None).select_related("host")
+    given = Operation.objects.exclude(sent_at=None)
     operation = given.filter(pk=checked["id"], host=host_id).order_by().first()
     return operation is not None and settle(operation, checked)
 
@@ -112,10 +112,10 @@ def _result(document: OperationDocument) -> dict[str, Any]:
 
 def _report(operation: Operation, document: OperationDocument) -> None:
     """Let the mirror know what became of the domain: no page waits for the next listing."""
-    domain, host = document["domain"], operation.host
-    if host is None:
+    domain, host_id = document["domain"], operation.host_id
+    if host_id is None:
         return
     if domain is not None and domain["uuid"] in {operation.target_uuid, document["uuid"]}:
-        domain_reported.send(sender=Operation, host=host, domains=[domain])
+        domain_reported.send(sender=Operation, host_id=host_id, domains=[domain])
     elif operation.verb == "undefine" and document["state"] == "done":
-        domain_gone.send(sender=Operation, host=host, uuids=[operation.target_uuid])
+        domain_gone.send(sender=Operation, host_id=host_id, uuids=[operation.target_uuid])
