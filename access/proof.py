@@ -27,7 +27,7 @@ if TYPE_CHECKING:  # the module of views loads the authentication, and so this o
 PROVEN: Final = frozenset(
     {
         *("undefine", "retire", "create_token", "create_user", "create_grant"),
-        *("put_into_groups", "rename_group"),
+        *("enable_user", "put_into_groups", "rename_group"),
     }
 )
 

@@ -59,6 +59,8 @@ class UserViewSet(mixins.ListModelMixin, mixins.RetrieveModelMixin, viewsets.Gen
         asked = ChangedUserSerializer(data=request.data)
         asked.is_valid(raise_exception=True)
         wanted = asked.validated_data
+        if wanted.get("active"):
+            demand_of_login(request, "enable_user")
         if "groups" in wanted:
             demand_of_login(request, "put_into_groups")
         if "active" in wanted:

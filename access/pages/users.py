@@ -76,6 +76,9 @@ def create_user(request: PageRequest) -> HttpResponse:
 def set_active(request: PageRequest, pk: int) -> HttpResponse:
     found = get_object_or_404(User, pk=pk)
     active = request.POST.get("active") == "true"
+    back = reverse("user", args=[pk])
+    if active and (detour := proof.detour(request, request.user, back=back)):
+        return detour
     try:
         services.set_active(found, active=active, actor=request.user)
     except ValidationError as error:

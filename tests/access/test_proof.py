@@ -169,6 +169,18 @@ def test_what_gives_the_rights_of_a_group_is_asked_for(stale: Client, sam: User)
     assert (team.name, sam.groups.count(), sam.is_active) == ("team", 0, True)
 
 
+def test_letting_a_user_in_again_is_asked_for_and_shutting_him_out_is_not(stale: Client, sam: User) -> None:
+    page, api = f"/users/{sam.pk}/active/", f"/api/users/{sam.pk}/"
+    for_page, for_api = {"active": "false"}, {"active": False}
+    assert stale.post(page, for_page)["Location"] == f"/users/{sam.pk}/"
+    assert stale.patch(api, for_api, content_type="application/json").status_code == 200
+    assert stale.post(page, {"active": "true"})["Location"] == way_to(f"/users/{sam.pk}/")
+    answer = stale.patch(api, {"active": True}, content_type="application/json")
+    assert (answer.status_code, answer.json()["type"]) == (403, "reauthentication_required")
+    sam.refresh_from_db()
+    assert not sam.is_active
+
+
 def test_the_admin_asks_before_a_host_is_retired(stale: Client, browser: Client, domain: Domain) -> None:
     hosts, retire = "/admin/hosts/host/", {"action": "retire", "_selected_action": domain.host_id}
     answer = stale.post(hosts, retire)
