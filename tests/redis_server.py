@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 from django.conf import settings
+from pytest_django.fixtures import Settings
 from redis import Redis
 from redis.backoff import ConstantBackoff
 from redis.exceptions import ConnectionError as NotThere
@@ -29,6 +30,14 @@ def redis_server() -> Iterator[Redis]:
                 yield client
         finally:
             server.terminate()
+
+
+@pytest.fixture
+def no_redis(settings: Settings, tmp_path: Path) -> None:
+    """Redis is gone, for the cache and for whoever asks it directly: its socket leads nowhere."""
+    nowhere = f"unix://{tmp_path / 'nobody.sock'}"
+    # Not by `override_settings`: what other fixtures set on top of it would bring it back when they end.
+    settings.CACHES = {"default": settings.CACHES["default"] | {"LOCATION": nowhere}}
 
 
 @pytest.fixture

@@ -5,16 +5,13 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import partial
-from pathlib import Path
 from typing import Any
 
 import pytest
 from django.contrib.auth.models import User
 from django.db import connection
-from django.test import override_settings
 from django.utils import timezone
 from kombu.exceptions import OperationalError as BrokerError
-from pytest_django.fixtures import Settings
 
 from hosts import live, services
 from hosts.choices import OperationState
@@ -33,15 +30,6 @@ pytestmark = [
 ]
 
 S = OperationState
-
-
-@pytest.fixture
-def no_redis(settings: Settings, tmp_path: Path) -> Iterator[None]:
-    """Redis is gone, for whoever asks it, and for the broker."""
-    nowhere = tmp_path / "nobody.sock"
-    caches = {"default": settings.CACHES["default"] | {"LOCATION": f"unix://{nowhere}"}}
-    with override_settings(CACHES=caches):
-        yield
 
 
 @contextmanager
