@@ -7,7 +7,6 @@ from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from typing import Any, Final, Literal
 
-from ..choices import GIVEN_UP
 from ..errors import GivenUp, ProtocolError
 from ..models import Host
 from ..payloads import (
@@ -158,7 +157,7 @@ def agent_of(host: Host, *, at: tuple[str, int] | None = None, insist: bool = Fa
     Raises:
         GivenUp: for a host that was denied or retired.
     """
-    if host.trust in GIVEN_UP:
+    if host.given_up:
         raise GivenUp(host.trust)
     with _lock:
         line = _lines.setdefault(host.uuid, Line(host.uuid))

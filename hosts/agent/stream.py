@@ -20,7 +20,6 @@ from websockets.frames import CloseCode
 from websockets.uri import parse_uri
 
 from .. import guards, trust
-from ..choices import GIVEN_UP
 from ..errors import (
     AgentError,
     GivenUp,
@@ -165,7 +164,7 @@ async def open_console(
 
 
 async def _open(host: Host, path: str, limit: int, ahead: int, ask: Ask = in_a_thread) -> Stream:
-    if host.trust in GIVEN_UP:
+    if host.given_up:
         raise GivenUp(host.trust)
     if not await ask(guards.may_dial, host.address):
         raise OutsideRanges

@@ -179,6 +179,10 @@ class Host(models.Model):
         return seen.filter(libvirt_uuid=self.libvirt_uuid) if self.libvirt_uuid else seen.none()
 
     @property
+    def given_up(self) -> bool:
+        return self.trust in GIVEN_UP
+
+    @property
     def latest_certificates(self) -> "QuerySet[HostCertificate]":
         """Those that were signed last for this identity, also before its row was forgotten."""
         return HostCertificate.objects.filter(host_uuid=self.uuid)[:CERTIFICATES_SHOWN]

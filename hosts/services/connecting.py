@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 from .. import trust
 from ..agent import HopReport, walk
-from ..choices import GIVEN_UP, HopOutcome
+from ..choices import HopOutcome
 from ..errors import NotPossible
 from ..models import Host
 
@@ -26,6 +26,6 @@ def try_connection(host: Host) -> ConnectionReport:
     Raises:
         NotPossible: when it was denied or retired, and so is not dialled.
     """
-    if host.trust in GIVEN_UP:
+    if host.given_up:
         raise NotPossible(host.trust)
     return ConnectionReport(walk(host, trust.server_identity()))

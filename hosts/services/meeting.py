@@ -9,7 +9,7 @@ from access.choices import Action
 
 from .. import trust
 from ..agent import agent_of, hang_up
-from ..choices import GIVEN_UP, Trust
+from ..choices import Trust
 from ..errors import AgentError, sentence
 from ..identify import API_VERSION, Identity, identify
 from ..models import Host
@@ -59,7 +59,7 @@ def _host_of(ip: str, port: int, identity: Identity) -> Host:
 
 
 def _meet(host: Host, ip: str, port: int, identity: Identity) -> str:
-    if host.trust in GIVEN_UP:
+    if host.given_up:
         # Who lets it in later, or has it forget this server, must not dial whoever has its old address now.
         record_proof(host, ip, port)
         return host.trust

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from django.db.models import F
 
 from .. import guards, trust
-from ..choices import GIVEN_UP, Trust
+from ..choices import Trust
 from ..errors import OutsideRanges
 from ..identify import Identity, Stranger, identify
 from ..models import Host
@@ -36,7 +36,7 @@ def probe(host: Host) -> ProbeOutcome:
     An owned host proves itself over mutual TLS, and nothing more is asked. Where that fails, and for a host
     that is not owned, whoever answers is identified; a newcomer is met, and the host has missed a probe.
     """
-    if host.trust in GIVEN_UP:
+    if host.given_up:
         return ProbeOutcome(answered=False, problem=host.trust, reason=host.reason)
     if host.trust == Trust.OWNED:
         outcome = refresh(host)
