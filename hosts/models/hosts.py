@@ -28,6 +28,7 @@ from ..choices import (
     Status,
     Trust,
 )
+from ..errors import DuplicateIdentity
 
 # Five years of renewals.
 CERTIFICATES_SHOWN: Final = 100
@@ -67,7 +68,7 @@ class HostQuerySet(QuerySet["Host"]):
 
     def spoken_to(self) -> Self:
         """The owned ones, but for an identity that two machines show: neither of the two is spoken to."""
-        return self.owned().exclude(problem="duplicate_identity")
+        return self.owned().exclude(problem=DuplicateIdentity.problem)
 
     def waiting(self) -> Self:
         """Those that proved themselves, and wait for a person."""
@@ -181,6 +182,11 @@ class Host(models.Model):
     @property
     def given_up(self) -> bool:
         return self.trust in GIVEN_UP
+
+    @property
+    def duplicated(self) -> bool:
+        """Whether another machine shows this identity, so that neither is spoken to."""
+        return self.problem == DuplicateIdentity.problem
 
     @property
     def latest_certificates(self) -> "QuerySet[HostCertificate]":

@@ -27,7 +27,7 @@ def approve(host: Host, *, actor: User | None = None) -> None:
     Raises:
         NotPossible: when it does not wait for an approval.
     """
-    if host.trust == Trust.OWNED and host.problem == "duplicate_identity":
+    if host.trust == Trust.OWNED and host.duplicated:
         with audit.deed(Action.HOST_APPROVE, host, actor=actor, detail={"duplicate": True}):
             _decide(host, {Trust.OWNED}, "not_waiting", boot_id="", problem="", reason="")
     else:

@@ -10,7 +10,7 @@ from access.choices import Action
 from .. import trust
 from ..agent import agent_of, hang_up
 from ..choices import Trust
-from ..errors import AgentError, sentence
+from ..errors import AgentError, DuplicateIdentity, sentence
 from ..identify import API_VERSION, Identity, identify
 from ..models import Host
 from . import enrolling
@@ -63,7 +63,7 @@ def _meet(host: Host, ip: str, port: int, identity: Identity) -> str:
         # Who lets it in later, or has it forget this server, must not dial whoever has its old address now.
         record_proof(host, ip, port)
         return host.trust
-    if host.problem == "duplicate_identity":
+    if host.duplicated:
         return host.problem
     if host.trust == Trust.OWNED:
         return _meet_owned(host, ip, port, identity)
@@ -137,7 +137,7 @@ def _boot_id(host: Host, ip: str, port: int) -> str | None:
 
 
 def _mark_duplicate(host: Host, ip: str) -> str:
-    problem = "duplicate_identity"
+    problem = DuplicateIdentity.problem
     hang_up(host)
     set_problem(host, problem, f"{sentence(problem)} ({host.address}, {ip})")
     return problem

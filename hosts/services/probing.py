@@ -40,7 +40,7 @@ def probe(host: Host) -> ProbeOutcome:
         return ProbeOutcome(answered=False, problem=host.trust, reason=host.reason)
     if host.trust == Trust.OWNED:
         outcome = refresh(host)
-        if outcome.answered or host.problem == "duplicate_identity":
+        if outcome.answered or host.duplicated:
             return ProbeOutcome(outcome.answered, outcome.problem, outcome.reason)
     if not guards.may_dial(host.address):
         error = OutsideRanges()

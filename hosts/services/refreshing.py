@@ -59,7 +59,7 @@ def refresh(host: Host) -> RefreshOutcome:
     """
     if host.trust != Trust.OWNED:
         return RefreshOutcome(answered=False, problem="not_owned", reason=sentence("not_owned"))
-    if host.problem == "duplicate_identity":
+    if host.duplicated:
         return RefreshOutcome(answered=False, problem=host.problem, reason=host.reason)
     return _keep(host, partial(ask, host))
 

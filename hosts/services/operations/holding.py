@@ -84,7 +84,7 @@ def agent_for(operation: Operation) -> Agent:
     host = operation.host
     if host is None or host.trust != Trust.OWNED:
         raise GivenUp("host_not_owned")
-    if host.problem == "duplicate_identity":
+    if host.duplicated:
         raise DuplicateIdentity
     # The back-off of an operation is its own: a host that is back is found within 5 s.
     return agent_of(host, insist=True)
