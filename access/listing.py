@@ -13,7 +13,7 @@ ROWS_PER_PAGE = 100
 
 
 @dataclass(frozen=True)
-class Listing:
+class ListPage:
     """`ordering` is the field in force, `-` for descending; `understood`: all filters made sense."""
 
     page: Page[Any]
@@ -30,7 +30,7 @@ def listing(
     orderings: Collection[str],
     default: str,
     counted: QuerySet[Any] | None = None,
-) -> Listing:
+) -> ListPage:
     """Return the page of `queryset` that the address asks for; filters that make no sense are left out.
 
     `counted` has the same rows without what is only shown of them: a join costs a count more than all else.
@@ -48,7 +48,7 @@ def listing(
         narrowed = filtered and understood
         plain = filter_class(request.GET, queryset=counted, request=request).qs if narrowed else counted
         paginator.count = plain.count()
-    return Listing(paginator.get_page(request.GET.get("page")), ordering, understood, filtered)
+    return ListPage(paginator.get_page(request.GET.get("page")), ordering, understood, filtered)
 
 
 def is_filtered(request: HttpRequest, filter_class: type[FilterSet]) -> bool:

@@ -34,7 +34,7 @@ API_VERSION: Final = "1"
 PATH: Final = "/.well-known/virshmanager"
 
 State = Literal["unclaimed", "enrolling", "owned"]
-Target = tuple[str, int]
+Endpoint = tuple[str, int]
 
 
 @dataclass(frozen=True)
@@ -83,18 +83,18 @@ def identify(
 
 
 def identify_many(
-    targets: Iterable[Target],
+    endpoints: Iterable[Endpoint],
     *,
     client: ClientIdentity | None,
-    on_result: Callable[[Target, Result], None],
+    on_result: Callable[[Endpoint, Result], None],
     concurrency: int = CONCURRENCY,
     deadline: float = DEADLINE,
 ) -> None:
-    """Identify all targets, `concurrency` at a time; `on_result` runs in the caller's thread as answers come.
+    """Identify all, `concurrency` at a time; `on_result` runs in the caller's thread as answers come.
 
     An exception in `on_result` ends the probing, and is raised again here.
     """
-    crowd = _Crowd(Prober(client), iter(targets), concurrency, deadline)
+    crowd = _Crowd(Prober(client), iter(endpoints), concurrency, deadline)
     crowd.start()
     try:
         while (item := crowd.results.get()) is not None:
@@ -201,12 +201,14 @@ class _Claim:
 class _Crowd(threading.Thread):
     """An event loop in a thread of its own: Django's models refuse to work in a thread that runs one."""
 
-    def __init__(self, prober: Prober, targets: Iterator[Target], concurrency: int, deadline: float) -> None:
+    def __init__(
+        self, prober: Prober, endpoints: Iterator[Endpoint], concurrency: int, deadline: float
+    ) -> None:
         super().__init__(name="identify", daemon=True)
-        self.results: queue.SimpleQueue[tuple[Target, Result] | None] = queue.SimpleQueue()
+        self.results: queue.SimpleQueue[tuple[Endpoint, Result] | None] = queue.SimpleQueue()
         self.failure: BaseException | None = None
         self._prober = prober
-        self._targets = targets
+        self._endpoints = endpoints
         self._concurrency = concurrency
         self._deadline = deadline
         self._stopped = threading.Event()
@@ -230,7 +232,7 @@ class _Crowd(threading.Thread):
                 group.create_task(self._probe_in_turn())
 
     async def _probe_in_turn(self) -> None:
-        for ip, port in self._targets:
+        for ip, port in self._endpoints:
             if self._stopped.is_set():
                 return
             self.results.put(((ip, port), await self._prober.identify(ip, port, self._deadline)))

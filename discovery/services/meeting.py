@@ -4,7 +4,7 @@ from collections.abc import Iterable
 from concurrent.futures import Future
 
 from hosts import services, trust
-from hosts.identify import Identity, Result, Stranger, Target, identify_many
+from hosts.identify import Endpoint, Identity, Result, Stranger, identify_many
 
 from ..choices import Kind
 from .records import Answer
@@ -16,24 +16,24 @@ MEETERS = 16
 PASSING = frozenset({"too_slow", "refused", "unreachable"})
 
 
-def meet_all(targets: Iterable[Target]) -> dict[str, Answer]:
+def meet_all(endpoints: Iterable[Endpoint]) -> dict[str, Answer]:
     """Ask all who they are, and let `hosts` meet those that prove it. Returns an answer by IP.
 
     One that hangs delays no other, and costs at most its own deadline. Who was too slow is asked once more
     when the others have been met: while hundreds enrol, it may be this machine that was slow.
     """
-    asked = list(targets)
+    asked = list(endpoints)
     answers = _meet_once(asked)
-    slow = [target for target in asked if answers[target[0]].reason == "too_slow"]
+    slow = [endpoint for endpoint in asked if answers[endpoint[0]].reason == "too_slow"]
     return answers | _meet_once(slow) if slow else answers
 
 
-def _meet_once(targets: Iterable[Target]) -> dict[str, Answer]:
+def _meet_once(endpoints: Iterable[Endpoint]) -> dict[str, Answer]:
     answers: dict[str, Answer] = {}
     meetings: dict[str, Future[Answer]] = {}
 
-    def heard(target: Target, result: Result) -> None:
-        ip, port = target
+    def heard(endpoint: Endpoint, result: Result) -> None:
+        ip, port = endpoint
         if isinstance(result, Identity):
             meetings[ip] = pool.submit(_meet, ip, port, result)
         else:
@@ -41,7 +41,7 @@ def _meet_once(targets: Iterable[Target]) -> dict[str, Answer]:
             answers[ip] = answer_of_stranger(result)
 
     with database_threads(MEETERS, "meet") as pool:
-        identify_many(targets, client=trust.server_identity(), on_result=heard)
+        identify_many(endpoints, client=trust.server_identity(), on_result=heard)
     return answers | {ip: meeting.result() for ip, meeting in meetings.items()}
 
 

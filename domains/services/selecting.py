@@ -16,7 +16,7 @@ from access.verbs import needed
 from hosts.choices import TargetType
 from hosts.errors import BadInput
 from hosts.models import Operation
-from hosts.services import Target, accept_bulk, replayed
+from hosts.services import BulkTarget, accept_bulk, replayed
 
 from ..errors import DomainError, NothingToDo
 from ..models import Domain, DomainQuerySet
@@ -155,5 +155,5 @@ def _left_out(domain: Domain, refusal: DomainError) -> dict[str, Any]:
     return {"id": domain.pk, "name": domain.name, "host": domain.host_id, "problem": problem}
 
 
-def _target(domain: Domain) -> Target:
-    return Target(domain.pk, domain.uuid, domain.name, domain.host_id, str(domain.host))
+def _target(domain: Domain) -> BulkTarget:
+    return BulkTarget(domain.pk, domain.uuid, domain.name, domain.host_id, str(domain.host))

@@ -8,15 +8,15 @@ whether to try again.
 
 from .calls import MOST_ACKNOWLEDGED, Agent, agent_of, forget_owner, hang_up
 from .hops import HopReport, walk
-from .listing import Listing
+from .listing import StreamedListing
 from .recovery import Recovery
 
 __all__ = [
     "MOST_ACKNOWLEDGED",
     "Agent",
     "HopReport",
-    "Listing",
     "Recovery",
+    "StreamedListing",
     "agent_of",
     "forget_owner",
     "hang_up",

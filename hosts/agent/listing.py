@@ -12,7 +12,7 @@ from .transport import problem_answer
 
 
 @dataclass(frozen=True)
-class Listing:
+class StreamedListing:
     """The message of a host. Both calls raise AgentError, as those of an Agent do."""
 
     host_id: uuid.UUID

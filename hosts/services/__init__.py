@@ -9,7 +9,7 @@ from .farewells import repeat_farewells, say_farewell
 from .join_keys import create_join_key, revoke_join_key
 from .meeting import Meeting, meet
 from .operations import (
-    Target,
+    BulkTarget,
     accept,
     accept_bulk,
     cancel,
@@ -45,13 +45,13 @@ from .watching import (
 )
 
 __all__ = [
+    "BulkTarget",
     "ConnectionReport",
     "Followable",
     "Meeting",
     "ProbeOutcome",
     "RefreshOutcome",
     "RotationReport",
-    "Target",
     "Verdict",
     "Whereabouts",
     "accept",

@@ -10,7 +10,7 @@ from django.db.models import F
 from django.utils import timezone
 
 from .. import live
-from ..agent import Agent, Listing, agent_of
+from ..agent import Agent, StreamedListing, agent_of
 from ..choices import STALE_AFTER, STALE_AFTER_MISSED_PROBES, Trust
 from ..errors import AgentError, OutsideRanges, ProblemAnswer, sentence
 from ..models import Host, HostQuerySet
@@ -72,7 +72,7 @@ def keep_listing(host_id: int, generation: int, told: dict[str, Any], asked_at: 
     host = Host.objects.filter(pk=host_id, watch_generation=generation).first()
     if host is None:
         return RefreshOutcome(answered=False)
-    return _keep(host, partial(read, Listing(host.uuid, told), asked_at), generation=generation)
+    return _keep(host, partial(read, StreamedListing(host.uuid, told), asked_at), generation=generation)
 
 
 def _keep(host: Host, answer: Callable[[], Report], *, generation: int | None = None) -> RefreshOutcome:
@@ -90,7 +90,7 @@ def ask(host: Host) -> Report:
     return read(agent_of(host, insist=True), timezone.now())
 
 
-def read(teller: Agent | Listing, asked_at: datetime) -> Report:
+def read(teller: Agent | StreamedListing, asked_at: datetime) -> Report:
     """Read what a host tells of itself and of its domains.
 
     Raises:

@@ -18,7 +18,7 @@ from hosts.agent import agent_of, hang_up
 from hosts.choices import TargetType
 from hosts.models import Host, Operation
 from hosts.services import accept, carry
-from hosts.services.operations import Target, accept_bulk
+from hosts.services.operations import BulkTarget, accept_bulk
 from hosts.trust import ClientIdentity, keys
 from tests.signing import csr
 
@@ -171,7 +171,7 @@ def bulk_of(hosts: list[Host], actor: User, *, stop_on_failure: bool = False) ->
     """An accepted operation on many, with one part on each of these hosts."""
     return accept_bulk(
         verb="start",
-        targets=[Target(place, host.uuid, "web", host.pk, "hv-01") for place, host in enumerate(hosts)],
+        targets=[BulkTarget(place, host.uuid, "web", host.pk, "hv-01") for place, host in enumerate(hosts)],
         skipped=[],
         skipped_total=0,
         options={},

@@ -5,7 +5,7 @@ sees to it that none is forgotten.
 """
 
 from .accepting import accept, replayed
-from .bulk import Target, accept_bulk
+from .bulk import BulkTarget, accept_bulk
 from .cancelling import cancel, may_cancel
 from .carrying import carry, carry_host
 from .settling import settle, settle_report
@@ -13,7 +13,7 @@ from .sweeping import sweep
 from .waiting import wait_for
 
 __all__ = [
-    "Target",
+    "BulkTarget",
     "accept",
     "accept_bulk",
     "cancel",

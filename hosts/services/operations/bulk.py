@@ -34,7 +34,7 @@ ROWS_PER_STATEMENT: Final = 500
 
 
 @dataclass(frozen=True)
-class Target:
+class BulkTarget:
     """A domain that a bulk operation is about."""
 
     id: int
@@ -47,7 +47,7 @@ class Target:
 def accept_bulk(
     *,
     verb: str,
-    targets: Sequence[Target],
+    targets: Sequence[BulkTarget],
     skipped: Collection[dict[str, Any]],
     skipped_total: int,
     options: dict[str, Any],
@@ -90,7 +90,7 @@ def accept_bulk(
     return parent
 
 
-def _store_children(parent: Operation, targets: Sequence[Target]) -> None:
+def _store_children(parent: Operation, targets: Sequence[BulkTarget]) -> None:
     children = [
         Operation(
             parent=parent,
