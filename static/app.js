@@ -62,7 +62,8 @@
       const box = image.getBoundingClientRect();
       if (document.hidden || box.bottom < 0 || box.top > innerHeight || !image.complete) continue;
       const next = image.cloneNode();
-      next.onload = () => image.replaceWith(next);
+      // One that cannot be had is no reason to go on showing the last one as if it were now.
+      next.onload = next.onerror = () => image.replaceWith(next);
       next.src = `${image.src.split("?")[0]}?${Date.now()}`;
     }
   }

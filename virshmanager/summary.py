@@ -24,8 +24,11 @@ class HostNumbers(TypedDict):
 
 
 class DomainNumbers(TypedDict):
+    """The states are the last ones known; of `stale` domains the host does not tell them now."""
+
     total: int
     missing: int
+    stale: int
     state: dict[str, int]
 
 
@@ -60,10 +63,13 @@ def host_numbers(seen: HostQuerySet) -> HostNumbers:
 
 def domain_numbers(seen: DomainQuerySet) -> DomainNumbers:
     state = dict.fromkeys(DomainState.values, 0)
-    for row in seen.present().order_by().values("state").annotate(n=Count("pk")):
-        state[row["state"]] = row["n"]
+    stale = 0
+    told: QuerySet[Any, Any] = seen.present().with_stale().order_by()
+    for row in told.values("state", "stale").annotate(n=Count("pk")):
+        state[row["state"]] += row["n"]
+        stale += row["n"] if row["stale"] else 0
     missing = seen.filter(missing_since__isnull=False).count()
-    return DomainNumbers(total=sum(state.values()), missing=missing, state=state)
+    return DomainNumbers(total=sum(state.values()), missing=missing, stale=stale, state=state)
 
 
 def summary_for(user: User) -> Summary:

@@ -1,9 +1,10 @@
 """The table of all domains, and the smaller one of a host's page."""
 
 import re
+from collections import Counter
 from typing import Any
 
-from django.db.models import Count
+from django.db.models import Count, QuerySet
 from django.http import HttpResponse
 from django.shortcuts import get_object_or_404, render
 from django.views.decorators.http import require_safe
@@ -64,12 +65,18 @@ def _concerned_by_others(request: PageRequest, ordering: str) -> bool:
 def _chips(request: PageRequest) -> dict[str, Any]:
     """The filters that are offered, with how many domains each would show."""
     seen = Domain.objects.visible_to(request.user)
-    counts = dict(seen.order_by().values_list("state").annotate(n=Count("pk")))
+    counts: Counter[str] = Counter()
+    stale = 0
+    told: QuerySet[Any, Any] = seen.with_stale().order_by()
+    for state, is_stale, n in told.values_list("state", "stale").annotate(n=Count("pk")):
+        counts[state] += n
+        stale += n if is_stale else 0
     hosts = Host.objects.named_to(request.rights)
     host = request.GET.get("host", "")
     return {
         "states": [(value, label, counts[value]) for value, label in DomainState.choices if value in counts],
         "total": sum(counts.values()),
+        "stale": stale,
         "missing": seen.filter(missing_since__isnull=False).count(),
         "host": hosts.filter(pk=host).first() if re.fullmatch("[0-9]{1,18}", host) else None,
         "hosts": hosts.owned().only("hostname", "address")[: HOSTS_OFFERED + 1],

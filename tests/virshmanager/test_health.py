@@ -101,6 +101,13 @@ def test_metrics(api: APIClient, django_assert_max_num_queries: DjangoAssertNumQ
     assert samples[("process_resident_memory_bytes",)] > 0
 
 
+def test_the_summary_counts_what_is_known_of_silent_hosts_alone(api: APIClient) -> None:
+    domain(owned_host(last_seen=timezone.now() - timedelta(minutes=5)), state="running")
+    domain(state="running")
+    domains = api.get("/api/summary/").json()["domains"]
+    assert (domains["total"], domains["stale"], domains["state"]["running"]) == (2, 1, 2)
+
+
 def test_the_summary_counts(api: APIClient) -> None:
     host = owned_host(cpus=8, memory=2**34, memory_free=2**33, libvirt_alive=False)
     owned_host(trust=Trust.DENIED)
@@ -112,4 +119,5 @@ def test_the_summary_counts(api: APIClient) -> None:
     assert numbers["hosts"]["status"]["online"] == 1
     assert numbers["hosts"]["libvirt_down"] == 1
     assert (numbers["domains"]["total"], numbers["domains"]["state"]["running"]) == (2, 1)
+    assert numbers["domains"]["stale"] == 0
     assert (numbers["cpus"], numbers["memory"], numbers["memory_free"]) == (8, 2**34, 2**33)

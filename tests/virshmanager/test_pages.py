@@ -206,6 +206,24 @@ def test_what_a_host_told_before_it_fell_silent_is_shown_as_unknown_with_its_age
     assert 'data-state="unknown"' in page
     assert "was running" in page
     assert "5 min ago" in page
+    assert 'Stale <span class="num">1</span>' in page
+
+
+def test_the_overview_says_that_its_numbers_are_of_silent_hosts(browser: Client) -> None:
+    before = timezone.now() - timedelta(minutes=5)
+    domain(
+        owned_host(last_seen=before, listed_at=before, reason="It did not answer in time."), state="running"
+    )
+    page = browser.get("/").content.decode()
+    assert "1 as last known, of silent hosts" in page
+    assert "It did not answer in time. Last proof of life:" in page
+
+
+def test_libvirt_of_a_silent_host_is_not_called_alive(browser: Client) -> None:
+    before = timezone.now() - timedelta(minutes=5)
+    host = owned_host(last_seen=before, inventory_at=before, libvirt_alive=True)
+    page = browser.get(f"/hosts/{host.pk}/").content.decode()
+    assert ("was alive" in page, "Alive" in page) == (True, False)
 
 
 @pytest.mark.parametrize(

@@ -112,7 +112,7 @@ def domain_state(domain: Domain) -> SafeString:
     """The state of a domain; of one whose host does not tell it, the last one known and its age."""
     if domain.missing_since:
         return fill(
-            '{}<span class="under">{} {}</span>',
+            '{} <span class="under">{} {}</span>',
             state("unknown", _("Missing")),
             _("since"),
             age(domain.missing_since),
@@ -120,7 +120,7 @@ def domain_state(domain: Domain) -> SafeString:
     if domain.stale:
         was = _("was %(state)s") % {"state": _label(domain).lower()}
         return fill(
-            '{}<span class="under">{} {}</span>',
+            '{} <span class="under">{} {}</span>',
             state("unknown", _("Unknown")),
             was,
             age(domain.host.listed_at),
