@@ -1,6 +1,5 @@
 from django.contrib.auth.models import Group, User
 from django_filters.rest_framework import (
-    BooleanFilter,
     CharFilter,
     IsoDateTimeFilter,
     ModelChoiceFilter,
@@ -9,7 +8,7 @@ from django_filters.rest_framework import (
 )
 
 from .choices import Action, Result, Target, Via
-from .searching import SearchFilterSet
+from .searching import SearchFilterSet, TrueOrFalseFilter
 
 
 class TokenFilter(SearchFilterSet):
@@ -35,8 +34,8 @@ class AuditFilter(SearchFilterSet):
 class UserFilter(SearchFilterSet):
     search_fields = ("username",)
 
-    active = BooleanFilter(field_name="is_active")
-    superuser = BooleanFilter(field_name="is_superuser")
+    active = TrueOrFalseFilter(field_name="is_active")
+    superuser = TrueOrFalseFilter(field_name="is_superuser")
     group = ModelChoiceFilter(field_name="groups", queryset=Group.objects.all())
 
 

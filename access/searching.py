@@ -1,11 +1,15 @@
-"""`?search=` for lists, alike in the API and on pages."""
+"""`?search=` and yes-or-no filters of lists, alike in the API and on pages."""
 
 from functools import reduce
 from operator import and_, or_
 from typing import Any, ClassVar
 
+from django import forms
+from django.core.exceptions import ValidationError
 from django.db.models import Q, QuerySet
-from django_filters.rest_framework import CharFilter, FilterSet
+from django.utils.translation import gettext as _
+from django_filters.rest_framework import BooleanFilter, CharFilter, FilterSet
+from django_filters.widgets import BooleanWidget
 
 MAX_WORDS = 10
 
@@ -24,3 +28,27 @@ class SearchFilterSet(FilterSet):
     def matching(self, word: str) -> Q:
         """Return which rows hold `word`."""
         return reduce(or_, (Q((f"{field}__icontains", word)) for field in self.search_fields))
+
+
+class _TrueOrFalseWidget(BooleanWidget):
+    def value_from_datadict(self, data: Any, files: Any, name: str) -> Any:
+        """What is neither stays as it is, for the field to refuse. The library takes it for none."""
+        read = super().value_from_datadict(data, files, name)
+        return data.get(name) if read is None else read
+
+
+class _TrueOrFalseField(forms.NullBooleanField):
+    def clean(self, value: Any) -> bool | None:
+        if value in (None, "", True, False):
+            found: bool | None = super().clean(value)
+            return found
+        raise ValidationError(_("It must be true or false."))
+
+
+class TrueOrFalseFilter(BooleanFilter):
+    """A filter that refuses what is neither true nor false: left out, it would find too much."""
+
+    field_class = _TrueOrFalseField
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, widget=_TrueOrFalseWidget, **kwargs)

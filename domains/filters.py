@@ -1,9 +1,9 @@
 from typing import cast
 
 from django.db.models import Q, QuerySet
-from django_filters.rest_framework import BooleanFilter, CharFilter, ModelChoiceFilter, MultipleChoiceFilter
+from django_filters.rest_framework import CharFilter, ModelChoiceFilter, MultipleChoiceFilter
 
-from access.searching import SearchFilterSet
+from access.searching import SearchFilterSet, TrueOrFalseFilter
 from hosts.filters import hosts_named_to
 
 from .choices import DomainState
@@ -17,9 +17,9 @@ class DomainFilter(SearchFilterSet):
 
     host = ModelChoiceFilter(queryset=hosts_named_to)  # type: ignore[arg-type]  # it may be a function
     state = MultipleChoiceFilter(choices=DomainState.choices, distinct=False)
-    autostart = BooleanFilter()
-    stale = BooleanFilter(method="of_age")
-    missing = BooleanFilter(field_name="missing_since", lookup_expr="isnull", exclude=True)
+    autostart = TrueOrFalseFilter()
+    stale = TrueOrFalseFilter(method="of_age")
+    missing = TrueOrFalseFilter(field_name="missing_since", lookup_expr="isnull", exclude=True)
     tag = CharFilter(method="tagged", max_length=64)
 
     def of_age(self, queryset: QuerySet[Domain], name: str, value: bool) -> QuerySet[Domain]:  # noqa: ARG002, FBT001 -- a filter

@@ -30,7 +30,16 @@ def test_an_unknown_domain_is_404(api: APIClient) -> None:
 
 @pytest.mark.parametrize(
     "query",
-    ["state=flying", "host=0", "host=web", "state=running&state=no", "search=%00", "ordering=host__uuid"],
+    [
+        "state=flying",
+        "host=0",
+        "host=web",
+        "state=running&state=no",
+        "search=%00",
+        "ordering=host__uuid",
+        "stale=maybe",
+        "autostart=2",
+    ],
 )
 def test_a_filter_that_cannot_be_is_400(api: APIClient, query: str) -> None:
     answer = api.get(f"/api/domains/?{query}")
@@ -135,6 +144,8 @@ def test_a_list_costs_the_same_queries_at_any_size(api: APIClient) -> None:
         ("state=running", ["web"]),
         ("state=running&state=paused", ["db", "web"]),
         ("autostart=true", ["db"]),
+        ("autostart=0", ["web"]),
+        ("autostart=", ["db", "web"]),
         ("tag=prod", ["web"]),
         ("tag=pro", []),
         ("tag=grün", ["db"]),
