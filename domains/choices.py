@@ -10,6 +10,7 @@ from django.utils.translation import gettext_lazy as _
 LONGEST_TITLE = 255
 LONGEST_DESCRIPTION = 8192
 MOST_TAGS, LONGEST_TAG = 64, 64
+# In bytes.
 LONGEST_XML = 512 * 1024
 
 

@@ -8,9 +8,9 @@ from django import forms
 from django.core.exceptions import ValidationError
 from django.utils.translation import gettext_lazy as _
 
-from .choices import LONGEST_DESCRIPTION, LONGEST_TAG, LONGEST_TITLE, LONGEST_XML, MOST_TAGS
+from .choices import LONGEST_DESCRIPTION, LONGEST_TAG, LONGEST_TITLE, MOST_TAGS
 from .models import Domain
-from .services import LONGEST_STAGGER, one_line, paragraphs
+from .services import LONGEST_STAGGER, one_line, paragraphs, xml_of_a_size
 
 ORDERS = [
     ("given", _("as they are listed")),
@@ -89,8 +89,8 @@ class DefineForm(forms.Form):
 
     xml = forms.CharField(
         label=_("Domain XML"),
-        max_length=LONGEST_XML,
         strip=False,
+        validators=[xml_of_a_size],
         help_text=_("As “virsh dumpxml --inactive” prints it. What libvirt does not know, it refuses."),
         widget=forms.Textarea(attrs={"rows": 18, "spellcheck": "false", "autocapitalize": "off"}),
     )

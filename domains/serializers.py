@@ -13,7 +13,6 @@ from .choices import (
     LONGEST_DESCRIPTION,
     LONGEST_TAG,
     LONGEST_TITLE,
-    LONGEST_XML,
     MOST_TAGS,
     ConsoleKind,
     DomainState,
@@ -161,7 +160,7 @@ class MetadataSerializer(serializers.Serializer[dict[str, Any]]):
 class DefinitionSerializer(serializers.Serializer[dict[str, Any]]):
     """A domain as libvirt describes it; its daemon judges it."""
 
-    xml = serializers.CharField(max_length=LONGEST_XML)
+    xml = serializers.CharField(validators=[services.xml_of_a_size])
     xml_hash = serializers.RegexField(
         "^[0-9a-f]{64}$",
         required=False,

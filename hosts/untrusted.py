@@ -15,8 +15,9 @@ MAX_INTEGER: Final = 2**63 - 1
 # The longest listing has a third of that; 8 MiB of empty lists would take 200 MB.
 MOST_VALUES: Final = 2**19
 
-# C0 and C1 controls, lone surrogates (no UTF-8), line separators, and marks that turn the writing direction.
-_CONTROLS = "\x00-\x1f\x7f-\x9f\ud800-\udfff\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ufeff"
+# C0 and C1 controls, lone surrogates (no UTF-8), line separators, marks that turn the writing direction, and
+# two that XML cannot hold.
+_CONTROLS = "\x00-\x1f\x7f-\x9f\ud800-\udfff\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ufeff\ufffe\uffff"
 _UNWANTED = re.compile(f"[{_CONTROLS}]")
 _UNWANTED_IN_PARAGRAPHS = re.compile(f"(?![\n\t])[{_CONTROLS}]")
 

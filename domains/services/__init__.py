@@ -10,7 +10,7 @@ from .rolling import roll_up
 from .sampling import last_counters, look, record_stats, stats_period
 from .selecting import LONGEST_STAGGER, MOST_DOMAINS, ORDERS, Plan, Selector, bulk, plan
 from .sparklines import sparklines
-from .texts import one_line, paragraphs
+from .texts import one_line, paragraphs, xml_of_a_size
 from .usage import usage_of
 
 __all__ = [
@@ -53,4 +53,5 @@ __all__ = [
     "usage_of",
     "wish_details",
     "xml",
+    "xml_of_a_size",
 ]

@@ -109,6 +109,7 @@ def test_a_domain_that_is_missing_is_told_nothing(api: APIClient) -> None:
         ("", "patch", {"tags": ["x"] * 65}, "tags"),
         ("", "patch", {"tags": [""]}, "tags"),
         ("", "patch", {"tags": ["a\tb"]}, "tags"),
+        ("", "patch", {"tags": ["a\ufffeb"]}, "tags"),
         ("", "patch", {"tags": "a"}, "tags"),
     ],
 )
@@ -126,6 +127,7 @@ def test_arguments_that_cannot_be_are_400(
         {},
         {"xml": ""},
         {"xml": "x" * (512 * 1024 + 1)},
+        {"xml": "é" * (256 * 1024 + 1)},
         {"xml": "<domain/>", "xml_hash": "A" * 64},
         {"xml": 5.5, "x": 1},
     ],

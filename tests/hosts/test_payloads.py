@@ -136,7 +136,7 @@ def test_texts_have_no_control_characters(text: str) -> None:
     line, paragraphs = clean(text, 100), clean_paragraphs(text, 100)
     assert len(line) <= 100
     assert "\n" not in line
-    for unwanted in "\x00\x1b\x7f\x9b\u202e\u2066\u2028\ud800":
+    for unwanted in "\x00\x1b\x7f\x9b\u202e\u2066\u2028\ud800\ufffe":
         assert unwanted not in line + paragraphs
     (line + paragraphs).encode()
 
