@@ -1,5 +1,6 @@
 """Domains as the API shows them: the mirror, with its age."""
 
+from collections.abc import Mapping
 from typing import Any, Final
 
 from django.utils.translation import gettext_lazy as _
@@ -169,7 +170,17 @@ class DefinitionSerializer(serializers.Serializer[dict[str, Any]]):
     )
 
 
-class SelectorSerializer(serializers.Serializer[dict[str, Any]]):
+class ExactSerializer(serializers.Serializer[dict[str, Any]]):
+    """Refuses what it has no field for: a selector that is misspelt would mean more domains than it says."""
+
+    def to_internal_value(self, data: Any) -> dict[str, Any]:
+        if isinstance(data, Mapping) and (unknown := data.keys() - self.fields.keys()):
+            raise serializers.ValidationError({min(unknown): [_("There is no such field.")]})
+        known: dict[str, Any] = super().to_internal_value(data)
+        return known
+
+
+class SelectorSerializer(ExactSerializer):
     """Which domains are meant: those that fit all that is given. At least one thing must be."""
 
     ids = serializers.ListField(
@@ -183,7 +194,7 @@ class SelectorSerializer(serializers.Serializer[dict[str, Any]]):
     state = serializers.ChoiceField(choices=DomainState.choices, required=False)
 
 
-class BulkSerializer(serializers.Serializer[dict[str, Any]]):
+class BulkSerializer(ExactSerializer):
     """One verb on many domains. `stagger` are seconds between two beginnings."""
 
     verb = serializers.ChoiceField(choices=[name for name, verb in VERBS.items() if verb.button])

@@ -73,6 +73,8 @@ def finish(parent: Operation, position: int, state: OperationState = S.SUCCEEDED
         ({"selector": {"ids": [1] * 5001}}, "selector"),
         ({"selector": {"state": "flying"}}, "selector"),
         ({"selector": []}, "selector"),
+        ({"selector": {"state": "shutoff", "hots": 1}}, "selector"),
+        ({"dryrun": True}, "dryrun"),
         ({"order": "random"}, "order"),
         ({"stagger": -1}, "stagger"),
         ({"stagger": 3601}, "stagger"),
