@@ -1,6 +1,6 @@
 """The watcher: follows the events of the owned hosts, and writes what they tell into the mirror.
 
-    hosts' streams -> Follower (one task each) -> Inbox -> Writer (one thread) -> mirror, and live events
+    hosts' streams -> Follower (two tasks each) -> Inbox -> Writer (one thread) -> mirror, and live events
 
 Everything that waits for hosts is asyncio; everything that waits for the database or Redis is in threads. A
 full listing of each host is the truth, at the start, after any gap and every few minutes; events keep it

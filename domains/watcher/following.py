@@ -7,18 +7,18 @@ import random
 from collections.abc import Callable
 from typing import Final, Never
 
-from django.utils import timezone
-
 from hosts import services as hosts
 from hosts.agent.stream import Stream, open_events
 from hosts.errors import AgentError, BadPayload, ProblemAnswer, ProtocolError, TimedOut
-from hosts.events import DomainEvent, Event, Hello, HostEvent, Listing, Message, Stats, read_message
+from hosts.events import DomainEvent, Hello, HostEvent, Listing, Message, Stats, read_message
 from hosts.models import Host
 
-from .asking import Question
 from .beats import count
 from .inbox import Inbox, changes_something
+from .lanes import Lanes
+from .listing import Lister
 from .pace import Pace
+from .position import Position
 from .threads import Threads
 from .writing import Writer
 
@@ -30,23 +30,11 @@ FIRST_PAUSE, LONGEST_PAUSE = 0.5, 15.0
 REFUSED_PAUSE: Final = 60.0
 # One that ends sooner counts as a failure: a daemon that hangs up at once is not dialled for ever.
 PROVEN_SECONDS: Final = 10.0
-# The truth, every so often, whatever the events said.
-LIST_EVERY: Final = 300.0
-LIST_PAUSE: Final = 1.0
-LIST_AGAIN: Final = 15.0
 ALIVE_SECONDS: Final = 10.0
 # Hosts that come up together are not measured together for ever, unless somebody looks at one.
 SPREAD_SECONDS: Final = 20.0
 
 RELISTED_AFTER: Final = frozenset({"host.changed", "libvirt.up", "resync"})
-
-
-class Lanes:
-    """How many hosts are dialled and listed at once; doubtful ones, which may hang, on lanes of their own."""
-
-    def __init__(self) -> None:
-        self.dial = {False: asyncio.Semaphore(64), True: asyncio.Semaphore(32)}
-        self.list = {False: asyncio.Semaphore(16), True: asyncio.Semaphore(8)}
 
 
 class Follower:
@@ -68,20 +56,18 @@ class Follower:
         )
         self.generation = generation
         self.inbox = Inbox(row.id, generation)
+        self.position = Position()
         self._writer, self._lanes, self._on_stats = writer, lanes, on_stats
         self._keepers, self._guards = keepers, guards
-        self._doubtful, self._badly_listed = row.missed_probes > 0, False
+        self._doubtful = row.missed_probes > 0
         self._stream: Stream | None = None
         self._opened_at = math.inf
-        self._listed = False
-        self._wanted = asyncio.Event()
-        self._question = Question()
-        self._after: tuple[str, int] | None = None
         self._broken = ""
         self._failures = 0
         self._period = 0
         self._measured_from = math.inf
-        self._tasks = [asyncio.create_task(self._stay()), asyncio.create_task(self._stay_listed())]
+        self._lister = Lister(self.host, self.inbox, writer=writer, keepers=keepers, lanes=lanes)
+        self._tasks = [asyncio.create_task(self._stay()), asyncio.create_task(self._lister.run())]
 
     def stop(self) -> None:
         for task in self._tasks:
@@ -98,7 +84,7 @@ class Follower:
 
     def list_again(self) -> None:
         """Have the host listed soon."""
-        self._wanted.set()
+        self._lister.want()
 
     def hang_up(self) -> None:
         """End the stream; whether it may be opened again is asked then."""
@@ -108,13 +94,13 @@ class Follower:
     @property
     def alive(self) -> bool:
         """Whether the host needs no probe: its stream was heard of lately, and what it told is complete."""
-        if self._stream is None or not self._listed:
+        if self._stream is None or not self._lister.listed:
             return False
         return asyncio.get_running_loop().time() - self._stream.heard_at < ALIVE_SECONDS
 
     async def measure_every(self, seconds: int) -> None:
         """Have the host tell its statistics so often."""
-        if self._stream is None or not self._listed or seconds == self._period:
+        if self._stream is None or not self._lister.listed or seconds == self._period:
             return
         if seconds < SPREAD_SECONDS or asyncio.get_running_loop().time() > self._measured_from:
             self._period = seconds
@@ -148,14 +134,14 @@ class Follower:
         if self._stream is not None:
             self._stream.abort()
         self._stream, self._opened_at, self._period = None, math.inf, 0
-        self._question.give_up()
+        self._lister.pause()
 
     async def _pause_after(self, error: AgentError) -> float:
         logger.info("The events of %s ended: %s (%s)", self.host.address, error, error.problem)
         self._broken = ""
         self._doubtful = self._failures > 1
         if isinstance(error, ProtocolError):
-            self._after = None
+            self.position.forget()
             await self._keepers.run(hosts.note_bad_events, self.host.pk, self.generation, error.detail)
         if isinstance(error, ProtocolError | ProblemAnswer):
             return REFUSED_PAUSE
@@ -163,32 +149,34 @@ class Follower:
 
     async def _follow_once(self) -> Never:
         """Open the stream and read it until it ends, which is an AgentError."""
-        after = f"{self._after[0]}:{self._after[1]}" if self._after else ""
         async with self._lanes.dial[self._doubtful]:
-            stream = await open_events(self.host, after=after, ask=self._guards.run)
-            try:
-                async with asyncio.timeout(HELLO_SECONDS):
-                    hello, _ = await self._next(stream)
-            except TimeoutError:
-                stream.abort()
-                raise TimedOut from None
-            except BaseException:
-                stream.abort()
-                raise
-        if not isinstance(hello, Hello):
-            stream.abort()
-            raise ProtocolError("a stream that does not begin with hello")
+            stream, hello = await self._open()
         self._stream, self._opened_at = stream, asyncio.get_running_loop().time()
         self._measured_from = self._opened_at + SPREAD_SECONDS * random.random()  # noqa: S311 -- as above
         self._doubtful = False
-        if not hello.replayed or self._after is None:
-            self._after = (hello.epoch, hello.seq)
-            self._wanted.set()
+        self._lister.begin(stream)
+        if not self.position.begin(hello):
+            self._lister.want()
         pace = Pace()
         while True:
             message, size = await self._next(stream)
             await pace.keep(size)
             await self._heard(message, size)
+
+    async def _open(self) -> tuple[Stream, Hello]:
+        stream = await open_events(self.host, after=str(self.position), ask=self._guards.run)
+        try:
+            async with asyncio.timeout(HELLO_SECONDS):
+                hello, _ = await self._next(stream)
+            if not isinstance(hello, Hello):
+                raise ProtocolError("a stream that does not begin with hello")
+        except TimeoutError:
+            stream.abort()
+            raise TimedOut from None
+        except BaseException:
+            stream.abort()
+            raise
+        return stream, hello
 
     @staticmethod
     async def _next(stream: Stream) -> tuple[Message, int]:
@@ -202,71 +190,21 @@ class Follower:
         if isinstance(message, Hello):
             raise ProtocolError("a second hello")
         if isinstance(message, Listing):
-            self._question.take(message)
+            self._lister.question.take(message)
             return
         count(message)
         if isinstance(message, Stats):
             self._on_stats(self, message)
             return
-        self._count(message)
+        if not self.position.advance(message):
+            self._lister.want()
         if isinstance(message, HostEvent) and message.word in RELISTED_AFTER:
-            self._wanted.set()
+            self._lister.want()
         if isinstance(message, DomainEvent) and not message.removed and message.domain is None:
-            self._wanted.set()
+            self._lister.want()
         if changes_something(message):
             if self.inbox.full:
                 # It is held for the sake of a listing that would be read after this.
-                self._question.give_up()
+                self._lister.question.give_up()
             await self.inbox.put(message, size)
             self._writer.notice(self.inbox)
-
-    def _count(self, event: Event) -> None:
-        """Notice what was lost: the sequence grows by one, and begins anew with each epoch."""
-        epoch, last = self._after or ("", 0)
-        if event.epoch != epoch or event.seq > last + 1:
-            self._wanted.set()
-        elif event.seq <= last:
-            raise ProtocolError("a sequence that does not grow")
-        self._after = (event.epoch, event.seq)
-
-    async def _stay_listed(self) -> None:
-        """List the host when that is wanted, and from time to time; never while its stream is down."""
-        while True:
-            try:
-                async with asyncio.timeout(LIST_EVERY * random.uniform(0.8, 1.2)):  # noqa: S311 -- as above
-                    await self._wanted.wait()
-            except TimeoutError:
-                pass
-            if self._stream is not None:
-                try:
-                    await self._list()
-                except Exception:
-                    logger.exception("Listing %s failed", self.host.address)
-                    self._listed = False
-            pause = LIST_PAUSE if self._listed or self._stream is None else LIST_AGAIN
-            await asyncio.sleep(pause * random.uniform(0.5, 1))  # noqa: S311 -- as above
-
-    async def _list(self) -> None:
-        async with self._lanes.list[self._badly_listed]:
-            try:
-                # What was told so far is older than the listing, what comes is newer: it is written after it.
-                await self.inbox.hold()
-                self._wanted.clear()
-                self._listed = await self._have_listed()
-            finally:
-                self.inbox.release()
-                self._writer.notice(self.inbox)
-        self._badly_listed = not self._listed
-        if not self._listed:
-            self._wanted.set()
-
-    async def _have_listed(self) -> bool:
-        """Have the host tell its listing, and store it; return whether that went well."""
-        if self._stream is None or self.inbox.full:
-            return False
-        asked_at = timezone.now()
-        told = await self._question.ask(self._stream)
-        if told is None:
-            return False
-        outcome = await self._keepers.run(hosts.keep_listing, self.host.pk, self.generation, told, asked_at)
-        return outcome.answered

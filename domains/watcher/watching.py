@@ -15,7 +15,8 @@ from hosts.events import Stats
 
 from .. import services
 from .beats import note_watcher
-from .following import Follower, Lanes
+from .following import Follower
+from .lanes import Lanes
 from .leases import SHORT_TURN_SECONDS, TURN_SECONDS, Leases, shard_of
 from .threads import Threads
 from .writing import Writer

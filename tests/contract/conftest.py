@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from pytest_django.fixtures import Settings
 
-from domains.watcher import Watcher, following, watching
+from domains.watcher import Watcher, following, listing, watching
 from hosts import guards, services, trust
 from hosts.agent import hang_up
 from hosts.identify import Identity, identify
@@ -42,7 +42,7 @@ async def watcher(monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Watcher]:
     """One that runs, and looks often whom to follow."""
     monkeypatch.setattr(watching, "ROSTER_SECONDS", 0.05)
     monkeypatch.setattr(following, "FIRST_PAUSE", 0.2)
-    monkeypatch.setattr(following, "LIST_PAUSE", 0.05)
+    monkeypatch.setattr(listing, "LIST_PAUSE", 0.05)
     found = Watcher()
     task = asyncio.create_task(found.run())
     yield found
@@ -61,11 +61,11 @@ async def by_one_stream(watcher: Watcher, running: Running) -> AsyncIterator[Non
     (follower,) = watcher.followers.values()
     stream = follower._stream
     yield
-    seen = follower._after
+    seen = str(follower.position)
     running.daemon.outbox.publish("host.changed")
 
     async def heard() -> bool:
-        return follower._after != seen
+        return str(follower.position) != seen
 
     await until(heard)
     assert follower._stream is stream

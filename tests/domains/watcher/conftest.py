@@ -7,7 +7,7 @@ import pytest
 from pytest_django.fixtures import Settings
 from redis import Redis
 
-from domains.watcher import Watcher, following, watching
+from domains.watcher import Watcher, following, listing, watching
 from hosts import guards, trust
 from hosts.agent import stream as gate
 from tests.hosts.daemons import PlayedDaemon
@@ -31,7 +31,7 @@ def hasty(monkeypatch: pytest.MonkeyPatch) -> None:
         (watching, "ALIVE_EVERY", 0.2),
         (watching, "STATS_EVERY", 0.1),
         (following, "FIRST_PAUSE", 0.1),
-        (following, "LIST_PAUSE", 0.05),
+        (listing, "LIST_PAUSE", 0.05),
         (following, "SPREAD_SECONDS", 0.1),
         (gate, "UPGRADE", 1.0),
         (gate, "CONNECT", 1.0),

@@ -13,7 +13,7 @@ from websockets.asyncio.server import ServerConnection
 
 from domains import services
 from domains.models import Domain
-from domains.watcher import HEARD_KEY, Watcher, asking, following, inbox, watcher_beats
+from domains.watcher import HEARD_KEY, Watcher, asking, inbox, listing, watcher_beats
 from hosts import live
 from hosts.choices import Trust
 from hosts.models import Host
@@ -292,7 +292,7 @@ async def test_a_listing_that_was_given_up_is_not_taken_for_the_next_one(
     play: Play, watcher: Watcher, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(asking, "LIST_SECONDS", 0.3)
-    monkeypatch.setattr(following, "LIST_AGAIN", 0.1)
+    monkeypatch.setattr(listing, "LIST_AGAIN", 0.1)
     daemon = play()
     domain = daemon.add(state="shutoff")
     daemon.hold_listings.clear()
