@@ -4,7 +4,7 @@ from collections.abc import Callable
 from typing import Any, ClassVar, Final, Literal, cast
 
 from django.core.exceptions import PermissionDenied
-from django.http import HttpResponse
+from django.http import Http404, HttpResponse
 from django.utils.translation import gettext as _
 from drf_spectacular.types import OpenApiTypes
 from drf_spectacular.utils import OpenApiParameter, extend_schema
@@ -21,7 +21,9 @@ from access.authentication import demand_of_login
 from access.logins import login_of_request
 from access.permissions import ByGrant, HasGrants, caller, demand, rights_of
 from hosts.api import ANSWERS, KEY_HEADER, WAIT_HEADER, answered, asked_by, key_of
-from hosts.models import Host
+from hosts.choices import TargetType
+from hosts.errors import KeyReused
+from hosts.models import Host, Operation
 
 from . import services
 from .filters import DomainFilter
@@ -48,6 +50,14 @@ CHANGES: Final[dict[str, Any]] = {"parameters": [KEY_HEADER, WAIT_HEADER], "resp
 Method = Callable[..., Response]
 
 
+def _arguments(request: Request, serializer: type[BaseSerializer[Any]] | None) -> dict[str, Any] | None:
+    if serializer is None:
+        return None
+    asked = serializer(data=request.data)
+    asked.is_valid(raise_exception=True)
+    return dict(asked.validated_data)
+
+
 def verb(method: Method) -> Method:
     """A route of the verb that the method is named after, which needs nothing more to be said."""
     routed = action(detail=True, methods=["post"])(method)
@@ -68,13 +78,27 @@ class VerbsMixin(viewsets.GenericViewSet[Domain]):
         self, request: Request, name: str, arguments: type[BaseSerializer[Any]] | None = None
     ) -> Response:
         """Do it: who may not is told that before anything is said about the arguments."""
-        target, args = self._target(), None
+        try:
+            target = self._target()
+        except Http404:
+            return answered(request, self._done_before(request, name, arguments))
         demand_of_login(request, name)
-        if arguments:
-            asked = arguments(data=request.data)
-            asked.is_valid(raise_exception=True)
-            args = dict(asked.validated_data)
+        args = _arguments(request, arguments)
         return answered(request, services.act(target, name, args=args, **asked_by(request)))
+
+    def _done_before(
+        self, request: Request, name: str, arguments: type[BaseSerializer[Any]] | None
+    ) -> Operation:
+        """What the same key was used for before the domain was gone, most likely by that. Raises Http404."""
+        caused = {"verb": name, "target_type": TargetType.DOMAIN, "target_id": self.kwargs["pk"]}
+        keyed = Operation.objects.visible_to(caller(request)).filter(
+            actor=caller(request), idempotency_key=key_of(request)
+        )
+        first = get_object_or_404(keyed, **caused)
+        asked = services.fingerprint_of(name, [first.target_id, _arguments(request, arguments) or {}])
+        if first.fingerprint != asked:
+            raise KeyReused
+        return first
 
     def _target(self) -> Domain:
         """The domain of the address: no filter chooses among one, and what only lists show takes 4 ms."""

@@ -1,6 +1,6 @@
 """The mirror of the hosts' domains, and what is asked of one domain."""
 
-from .acting import act, actions_of, define, forget
+from .acting import act, actions_of, define, fingerprint_of, forget
 from .consoles import Seat, admit_to_console, offer_console, open_seats
 from .details import refresh_details, screenshot, wish_details, xml
 from .difference import Difference, diff
@@ -32,6 +32,7 @@ __all__ = [
     "count_domains",
     "define",
     "diff",
+    "fingerprint_of",
     "forget",
     "last_counters",
     "look",

@@ -9,10 +9,12 @@ from django.test import Client
 from django.utils import timezone
 from rest_framework.test import APIClient
 
+from access.choices import Role
 from domains.models import Domain
 from domains.verbs import VERBS
 from hosts.choices import Trust
 from hosts.models import Host, Operation
+from tests.access.granting import granted
 
 from .factories import domain, owned_host
 
@@ -177,6 +179,38 @@ def test_a_key_for_other_arguments_is_422(api: APIClient) -> None:
     ):
         assert (answer.status_code, answer.json()["type"]) == (422, "idempotency_key_reused")
     assert Operation.objects.count() == 1
+
+
+@pytest.mark.parametrize(("verb", "body"), [("undefine", None), ("autostart", {"enabled": True})])
+def test_a_key_finds_the_operation_of_a_domain_that_is_gone_by_now(
+    api: APIClient, verb: str, body: object
+) -> None:
+    row, key = domain(state="shutoff"), {"Idempotency-Key": "k"}
+    first = ask(api, row, verb, body, **key)
+    pk = row.pk
+    row.delete()
+    row.pk = pk
+    for other in ({"Idempotency-Key": "j"}, {}):
+        assert ask(api, row, verb, body, **other).status_code == 404
+    assert ask(api, row, "start", **key).status_code == 404
+    again = ask(api, row, verb, body, **key)
+    assert (again.status_code, again.json()["id"]) == (202, first.json()["id"])
+    if body:
+        answer = ask(api, row, verb, {"enabled": False}, **key)
+        assert (answer.status_code, answer.json()["type"]) == (422, "idempotency_key_reused")
+    assert Operation.objects.count() == 1
+
+
+def test_a_key_shows_no_operation_that_may_not_be_seen_any_more(api: APIClient, ada: User) -> None:
+    row, key = domain(state="shutoff"), {"Idempotency-Key": "k"}
+    assert ask(api, row, "undefine", **key).status_code == 202
+    pk = row.pk
+    row.delete()
+    row.pk = pk
+    ada.is_superuser = False
+    ada.save()
+    granted(ada, Role.ADMINISTRATOR, owned_host())
+    assert ask(api, row, "undefine", **key).status_code == 404
 
 
 def test_a_key_that_is_too_long_is_400(api: APIClient) -> None:
