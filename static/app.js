@@ -103,6 +103,15 @@
       if (!menu.contains(event.target)) menu.open = false;
     }
   });
+  // A menu that would reach out of the window is moved into it. This event does not bubble.
+  document.addEventListener("toggle", ({ target }) => {
+    const list = target.matches("details.menu[open]") && target.querySelector(".menu-list");
+    if (!list) return;
+    list.style.translate = "";
+    const { left, right } = list.getBoundingClientRect();
+    const out = Math.max(0, right + 8 - document.documentElement.clientWidth) || Math.min(0, left - 8);
+    if (out) list.style.translate = `${-out}px`;
+  }, true);
   document.addEventListener("keydown", onKey);
   document.addEventListener("htmx:afterSwap", (event) => {
     if (event.target.id === "dialog" && !event.target.open) event.target.showModal();

@@ -30,6 +30,10 @@
     const text = picked.size ? count.dataset.picked.replace("{n}", picked.size) : before;
     if (count.textContent !== text) count.textContent = text;
     for (const button of form.querySelectorAll("button")) button.disabled = picked.size === 0;
+    for (const menu of form.querySelectorAll("details")) {
+      menu.hidden = picked.size === 0;
+      if (menu.hidden) menu.open = false;
+    }
   }
 
   function pick(box, wanted) {

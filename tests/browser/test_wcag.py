@@ -65,6 +65,13 @@ BEYOND = """
     .map((box) => box.scrollWidth - box.clientWidth).filter((pixels) => pixels > 0)
 """
 
+# What is pressed and too low for a finger. A switch answers beyond what is seen of it.
+LOW = """
+() => [...document.querySelectorAll("button:not(.switch), summary, .btn, .chip, select, input.form-control")]
+    .filter((one) => one.checkVisibility({ visibilityProperty: true }))
+    .filter((one) => one.getBoundingClientRect().height < 40).map((one) => one.outerHTML)
+"""
+
 
 @pytest.fixture(scope="module")
 def granted(crawled: Site) -> Site:
@@ -105,11 +112,12 @@ def test_a_phone_gets_accessible_pages(granted: Site) -> None:
     assert violations(granted, ON_A_PHONE, viewport=PHONE) == []
 
 
-def test_nothing_scrolls_sideways_on_a_phone(granted: Site) -> None:
+def test_a_phone_scrolls_nothing_sideways_and_has_what_a_finger_can_press(granted: Site) -> None:
     with granted.page(viewport=PHONE) as page:
         for path in (*ON_A_PHONE, *WITH_TABLES):
             page.goto(path)
             assert page.evaluate(BEYOND) == [], path
+            assert page.evaluate(LOW) == [], path
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])

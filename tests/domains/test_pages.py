@@ -138,6 +138,13 @@ def test_a_row_offers_the_likely_verbs_of_its_state(browser: Client, state: str,
     assert [name for name in ("resume", "start", "shutdown", "reboot") if f"/verbs/{name}/" in row] == offered
 
 
+def test_a_row_names_its_host_also_where_a_phone_has_no_room_for_a_column(browser: Client) -> None:
+    guest = domain(owned_host(hostname="hv-7"))
+    row = text(browser, f"/domains/{guest.pk}/row/")
+    assert '<span class="under phone-only">hv-7</span>' in row
+    assert "hv-7" not in text(browser, f"/domains/{guest.pk}/row/?on-host")
+
+
 def test_the_menu_has_every_verb_that_is_allowed_and_no_other(browser: Client) -> None:
     guest = domain(state="running")
     page = text(browser, f"/domains/{guest.pk}/verbs/")

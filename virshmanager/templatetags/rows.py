@@ -21,7 +21,7 @@ register = template.Library()
 
 ROW: Final = """<tr id="domain-{}" data-live="{}" hx-get="{}row/{}" hx-trigger="refresh" hx-swap="outerHTML">
 {}
-<td><a class="name" href="{}">{}</a>{}{}</td>
+<td><a class="name" href="{}">{}</a>{}{}{}</td>
 <td>{}{}{}</td>
 {}
 <td class="number wide">{}</td>
@@ -31,11 +31,12 @@ ROW: Final = """<tr id="domain-{}" data-live="{}" hx-get="{}row/{}" hx-trigger="
 <td class="verbs">{}</td>
 </tr>"""
 PICK: Final = (
-    '<td class="pick"><input class="form-check-input" type="checkbox" form="bulk" name="ids" value="{}" '
-    'aria-label="{} {}"></td>'
+    '<td class="pick"><label><input class="form-check-input" type="checkbox" form="bulk" name="ids" '
+    'value="{}" aria-label="{} {}"></label></td>'
 )
 TAG: Final = ' <a class="tag wide" href="{}?{}">{}</a>'
 TITLE: Final = '<span class="under">{}</span>'
+ON: Final = ' <span class="under phone-only">{}</span>'
 DOING: Final = '<a class="doing" href="{}">{}</a> '
 TROUBLE: Final = ' <a class="trouble" href="{}">{}{}: {}</a>'
 HOST: Final = '<td class="wide"><a class="quiet" href="{}">{}</a></td>'
@@ -65,6 +66,7 @@ def domain_row(row: Row, without_host: bool = False) -> SafeString:  # noqa: FBT
         domain.name,
         _tags(domain),
         fill(TITLE, domain.title) if domain.title else "",
+        "" if without_host else fill(ON, domain.host),
         _doing(row),
         domain_state(domain),
         _trouble(row),
