@@ -22,10 +22,18 @@ def test_a_row_is_what_the_list_says(driver: Driver) -> None:
         assert driver.row(domain["uuid"].upper()) == domain
 
 
-def test_unreadable_xml_hides_no_domain(driver: Driver, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_unreadable_xml_hides_no_domain_nor_its_size(driver: Driver, monkeypatch: pytest.MonkeyPatch) -> None:
+    readable = by_name(driver)
     monkeypatch.setattr(libvirt.virDomain, "XMLDesc", lambda *_: "<!DOCTYPE domain><domain/>")
+    driver.stop()
+    driver.start()
+    eventually(lambda: driver.host()["libvirt"]["alive"])
     domains = by_name(driver)
     assert sorted(domains) == ["brief", "off", "on"]
+    for name in ("off", "on"):
+        assert domains[name]["vcpus"] == readable[name]["vcpus"] is not None
+        assert domains[name]["memory"] == readable[name]["memory"] is not None
+        assert domains[name]["max_memory"] == readable[name]["max_memory"] is not None
 
 
 def test_a_domain_that_ends_during_the_listing_is_left_out(

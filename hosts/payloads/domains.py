@@ -7,7 +7,6 @@ from ..errors import BadPayload
 from ..untrusted import (
     a_flag,
     a_list,
-    a_size,
     a_text,
     a_uuid,
     an_integer,
@@ -27,7 +26,10 @@ DOMAIN_STATES: Final = frozenset(
 
 
 class DomainFacts(TypedDict):
-    """One domain of `GET /v1/domains`. Sizes are bytes; `id` is libvirt's, None when it is not active."""
+    """One domain of `GET /v1/domains`. Sizes are bytes; `id` is libvirt's, None when it is not active.
+
+    What a daemon cannot tell of one domain must not cost all others: a size is 0 then, the name its UUID.
+    """
 
     uuid: uuid.UUID
     name: str
@@ -96,20 +98,19 @@ def domain_facts(value: object) -> DomainFacts:
     """
     data = an_object(value, "a domain")
     metadata = an_object(data.get("metadata", {}), "metadata")
-    name = a_text(data, "name")
-    if not name:
-        raise BadPayload("a domain has no name")
+    domain_id = a_uuid(data.get("uuid"), "uuid")
     state = data.get("state")
     return DomainFacts(
-        uuid=a_uuid(data.get("uuid"), "uuid"),
-        name=name,
+        uuid=domain_id,
+        # libvirt takes names of which nothing is left that may be shown.
+        name=a_text(data, "name") or str(domain_id),
         id=an_integer(data, "id", 2**31 - 1),
         # A newer libvirt may know states that this server does not.
         state=state if isinstance(state, str) and state in DOMAIN_STATES else "unknown",
         reason=a_text(data, "reason", 40),
-        vcpus=a_size(data, "vcpus", 100_000),
-        memory=a_size(data, "memory"),
-        max_memory=a_size(data, "max_memory"),
+        vcpus=an_integer(data, "vcpus", 100_000) or 0,
+        memory=an_integer(data, "memory") or 0,
+        max_memory=an_integer(data, "max_memory") or 0,
         persistent=a_flag(data, "persistent"),
         autostart=a_flag(data, "autostart"),
         has_managed_save=a_flag(data, "has_managed_save"),

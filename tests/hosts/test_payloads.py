@@ -75,11 +75,9 @@ def test_a_host_that_says_nonsense_is_refused(change: dict[str, Any]) -> None:
     [
         {"uuid": "x"},
         {"uuid": str(uuid4()).upper()},
-        {"name": ""},
-        {"name": "\x00\x1b"},
-        {"name": None},
+        {"name": 1},
         {"id": -1},
-        {"vcpus": None},
+        {"vcpus": -1},
         {"memory": "much"},
         {"persistent": 1},
         {"metadata": []},
@@ -92,6 +90,19 @@ def test_a_host_that_says_nonsense_is_refused(change: dict[str, Any]) -> None:
 def test_a_domain_that_makes_no_sense_is_refused(change: dict[str, Any]) -> None:
     with pytest.raises(BadPayload):
         domain_facts(DOMAIN | change)
+
+
+@pytest.mark.parametrize("name", ["", None, "\x00\x1b", "\u202e", "\ufeff "])
+def test_a_domain_without_a_name_to_be_shown_is_called_by_its_uuid(name: str | None) -> None:
+    (found,) = domain_list({"domains": [DOMAIN | {"name": name}]})
+    assert found["name"] == DOMAIN["uuid"]
+
+
+@pytest.mark.parametrize("size", ["vcpus", "memory", "max_memory"])
+def test_a_size_that_cannot_be_told_costs_no_other_domain(size: str) -> None:
+    other = DOMAIN | {"uuid": str(uuid4())}
+    unknown, known = domain_list({"domains": [DOMAIN | {size: None}, other]})
+    assert (unknown[size], known[size]) == (0, DOMAIN[size])  # type: ignore[literal-required]  # of the three
 
 
 @pytest.mark.attack("Hostile daemon")

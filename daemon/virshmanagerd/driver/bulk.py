@@ -120,8 +120,9 @@ def summary(handle: libvirt.virDomain) -> Summary:
     """What its XML says of a domain."""
     try:
         return domainxml.summary(domainxml.parse(handle.XMLDesc(0)))
-    except InvalidXML:
-        return NOTHING  # one domain with unreadable XML must not hide the others
+    except InvalidXML:  # one domain with unreadable XML must not hide the others
+        _, maximum, current, vcpus, _ = handle.info()
+        return {**NOTHING, "vcpus": vcpus, "memory": current * KIB, "max_memory": maximum * KIB}
 
 
 def _uuids(handles: Iterable[libvirt.virDomain]) -> set[str]:
