@@ -1,12 +1,11 @@
 """The first administrator, from the command line to the page."""
 
-import threading
 from datetime import timedelta
+from functools import partial
 
 import pytest
 from django.contrib.auth.models import User
 from django.core.management import CommandError, call_command
-from django.db import connection
 from django.test import Client
 from django.utils import timezone
 from pytest_django import Settings
@@ -15,6 +14,7 @@ from access.errors import SetupClosed
 from access.models import SetupLink
 from access.services import create_first_administrator, create_setup_link
 from tests.cast import PASSWORD
+from tests.threads import together
 
 pytestmark = pytest.mark.django_db
 
@@ -108,14 +108,8 @@ def test_of_two_at_once_one_wins() -> None:
             outcomes.append("made")
         except SetupClosed:
             outcomes.append("closed")
-        finally:
-            connection.close()
 
-    threads = [threading.Thread(target=post, args=[name]) for name in ("ada", "eve")]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join(timeout=30)
+    together(partial(post, "ada"), partial(post, "eve"))
     assert sorted(outcomes) == ["closed", "made"]
     assert User.objects.count() == 1
 

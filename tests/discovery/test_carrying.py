@@ -21,6 +21,7 @@ from discovery.models import Address, Crawl, Range
 from discovery.services import lease
 from discovery.services.records import insert_others
 from discovery.services.settling import Settlement
+from tests.threads import together
 
 from .conftest import Listen, is_alive, wait_until
 from .test_scanner import VERSION, FakeNmap
@@ -57,21 +58,6 @@ def new_connections() -> Iterator[NewConnections]:
     yield prepare
     for receive in receivers:
         connection_created.disconnect(receive)
-
-
-def in_threads(*works: Callable[[], object]) -> None:
-    def work_and_close(work: Callable[[], object]) -> None:
-        try:
-            work()
-        finally:
-            connection.close()
-
-    threads = [threading.Thread(target=work_and_close, args=[work]) for work in works]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join(60)
-        assert not thread.is_alive()
 
 
 class TestFailures:
@@ -131,7 +117,7 @@ class TestFailures:
                 wait_until(storing, "the answers are stored")
                 wait_until(lambda: not storing(), "the store gives up")
 
-        in_threads(lock, lambda: services.carry(crawl))
+        together(lock, lambda: services.carry(crawl))
         crawl.refresh_from_db()
         assert crawl.problem["type"] == "database_unavailable"
         assert "locked" in crawl.problem["detail"]
@@ -156,7 +142,7 @@ class TestFailures:
             wait_until((tmp_path / "runs").exists, "nmap runs")
             range_.delete()
 
-        in_threads(delete, lambda: services.carry(crawl))
+        together(delete, lambda: services.carry(crawl))
         assert crawl.state == CrawlState.CANCELLED
 
 
@@ -172,7 +158,7 @@ class TestEnds:
             wait_until((tmp_path / "pid").exists, "nmap runs")
             end(crawl)
 
-        in_threads(end_it, lambda: services.carry(crawl, **options))  # type: ignore[arg-type]
+        together(end_it, lambda: services.carry(crawl, **options))  # type: ignore[arg-type]
         assert not is_alive(int((tmp_path / "pid").read_text()))
         crawl.refresh_from_db()
         return crawl
@@ -201,7 +187,7 @@ class TestEnds:
 class TestTogether:
     def test_two_carriers_share_one_crawl(self, make_range: MakeRange) -> None:
         crawl = services.request_crawl(make_range(HALVES), Phase.FULL, here=True)
-        in_threads(lambda: services.carry(crawl), lambda: services.carry(crawl))
+        together(lambda: services.carry(crawl), lambda: services.carry(crawl))
         crawl.refresh_from_db()
         assert crawl.state == CrawlState.SUCCEEDED
         assert crawl.done == crawl.total == 16384
@@ -232,7 +218,7 @@ class TestTogether:
         fake_nmap(f"{VERSION}; {alone}")
         range_ = make_range(HALVES, max_rate=50_000)
         crawls = [services.request_crawl(range_, phase, here=True) for phase in (Phase.FULL, Phase.NEW)]
-        in_threads(*(lambda crawl=crawl: services.carry(crawl) for crawl in crawls))
+        together(*(lambda crawl=crawl: services.carry(crawl) for crawl in crawls))
         assert {crawl.state for crawl in range_.crawls.all()} == {CrawlState.SUCCEEDED}
         assert not (tmp_path / "two").exists()
 
@@ -247,7 +233,7 @@ class TestTogether:
             wait_until((tmp_path / "runs").exists, "nmap runs")
             assert redis_server.delete(f"virshmanager:discovery:rate:{range_.pk}")
 
-        in_threads(take_lease, lambda: services.carry(crawl))
+        together(take_lease, lambda: services.carry(crawl))
         crawl.refresh_from_db()
         assert crawl.problem["type"] == "rate_unguarded"
 

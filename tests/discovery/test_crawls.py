@@ -1,11 +1,9 @@
 """The life of a crawl: one at a time, ended by exactly one, never in the way of the next."""
 
-import threading
 from collections.abc import Callable
 from datetime import timedelta
 
 import pytest
-from django.db import connection
 from django.utils import timezone
 
 from discovery import services
@@ -13,6 +11,7 @@ from discovery.choices import ChunkState, CrawlState, Phase
 from discovery.errors import CrawlRunning
 from discovery.models import Crawl, Range
 from discovery.services import crawls, schedule
+from tests.threads import together
 
 MakeRange = Callable[..., Range]
 
@@ -86,17 +85,10 @@ def test_a_chunk_is_claimed_once_by_many(make_range: MakeRange) -> None:
     claimed: list[int] = []
 
     def claim() -> None:
-        try:
-            while chunk := crawls.claim_chunk(crawl):
-                claimed.append(chunk.pk)
-        finally:
-            connection.close()
+        while chunk := crawls.claim_chunk(crawl):
+            claimed.append(chunk.pk)
 
-    threads = [threading.Thread(target=claim) for _ in range(4)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
+    together(*[claim] * 4)
     assert len(claimed) == len(set(claimed)) == 8
 
 

@@ -2,14 +2,12 @@
 
 import threading
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from functools import partial
 from typing import Any
 
 import pytest
 from django.contrib.auth.models import User
-from django.db import connection
 from django.utils import timezone
 from kombu.exceptions import OperationalError as BrokerError
 
@@ -20,6 +18,7 @@ from hosts.models import Host, Operation
 from hosts.services.operations import moves, waiting
 from hosts.services.operations.bulk import advance
 from hosts.services.operations.moves import NEVER
+from tests.threads import meanwhile, together
 
 from .factories import a_host
 from .journals import Journal, asked_for, bulk_of, fresh, moves_of, too_late
@@ -30,27 +29,6 @@ pytestmark = [
 ]
 
 S = OperationState
-
-
-@contextmanager
-def together(*works: Callable[[], object]) -> Iterator[None]:
-    """Do all of it at once, in threads; at the end none is left."""
-
-    def work_and_close(work: Callable[[], object]) -> None:
-        try:
-            work()
-        finally:
-            connection.close()
-
-    threads = [threading.Thread(target=work_and_close, args=[work]) for work in works]
-    for thread in threads:
-        thread.start()
-    try:
-        yield
-    finally:
-        for thread in threads:
-            thread.join(20)
-    assert not any(thread.is_alive() for thread in threads)
 
 
 def test_who_waits_is_answered_when_the_time_is_over(host: Host, journal: Journal, ada: User) -> None:
@@ -127,7 +105,7 @@ def test_a_report_wakes_who_waits(host: Host, journal: Journal, ada: User) -> No
     Host.objects.update(watched_at=timezone.now())
     operation = fresh(asked_for(host, ada))
     at: list[float] = []
-    with together(lambda: report_when_it_runs(host, journal, operation, at)):
+    with meanwhile(lambda: report_when_it_runs(host, journal, operation, at)):
         operation = services.wait_for(operation, 15)
         woken = time.monotonic()
     assert operation.state == S.SUCCEEDED
@@ -139,7 +117,7 @@ def test_without_redis_it_is_carried_and_seen_all_the_same(host: Host, journal: 
     journal.ends = "started"
     Host.objects.update(watched_at=timezone.now())
     operation = fresh(asked_for(host, ada))
-    with together(lambda: report_when_it_runs(host, journal, operation, [])):
+    with meanwhile(lambda: report_when_it_runs(host, journal, operation, [])):
         operation = services.wait_for(operation, 15)
     assert operation.state == S.SUCCEEDED
 
@@ -156,8 +134,7 @@ def at_once(*works: Callable[[], object]) -> list[Any]:
         gate.wait()
         found.append(work())
 
-    with together(*[partial(begin, work) for work in works]):
-        pass
+    together(*[partial(begin, work) for work in works])
     assert len(found) == len(works)
     return found
 

@@ -17,6 +17,7 @@ from access.audit.chain import hash_of
 from access.choices import Action
 from access.models import AuditEntry
 from tests.append_only import TABLE, unguarded_audit
+from tests.threads import meanwhile, together
 
 pytestmark = pytest.mark.django_db
 
@@ -165,17 +166,7 @@ WRITERS, EACH = 4, 15
 
 @pytest.mark.django_db(transaction=True)
 def test_many_who_write_and_chain_at_once_leave_one_chain_without_a_gap() -> None:
-    failed: list[BaseException] = []
     done = threading.Event()
-
-    def run(work: object) -> None:
-        try:
-            assert callable(work)
-            work()
-        except BaseException as error:  # noqa: BLE001 -- a thread's failure is the test's
-            failed.append(error)
-        finally:
-            connection.close()
 
     def write() -> None:
         for number in range(EACH):
@@ -186,17 +177,12 @@ def test_many_who_write_and_chain_at_once_leave_one_chain_without_a_gap() -> Non
         while not done.is_set():
             audit.chain_waiting()
 
-    writers = [threading.Thread(target=run, args=[write]) for _ in range(WRITERS)]
-    chainers = [threading.Thread(target=run, args=[chain]) for _ in range(2)]
-    for thread in [*chainers, *writers]:
-        thread.start()
-    for thread in writers:
-        thread.join(60)
-    done.set()
-    for thread in chainers:
-        thread.join(60)
+    with meanwhile(chain, chain):
+        try:
+            together(*[write] * WRITERS)
+        finally:
+            done.set()
     audit.chain_waiting()
-    assert not failed
     assert audit.verify()[0::2] == (WRITERS * EACH, 0, None)
     assert AuditEntry.objects.count() == WRITERS * EACH
 
@@ -213,15 +199,12 @@ def test_a_row_that_is_committed_late_is_not_missed() -> None:
             audit.record(Action.LOGOUT)
             written.set()
             may_commit.wait(30)
-        connection.close()
 
-    thread = threading.Thread(target=slow)
-    thread.start()
-    assert written.wait(30)
-    audit.record(Action.LOGIN)
-    assert audit.chain_waiting() == 1
-    may_commit.set()
-    thread.join(30)
+    with meanwhile(slow):
+        assert written.wait(30)
+        audit.record(Action.LOGIN)
+        assert audit.chain_waiting() == 1
+        may_commit.set()
     assert audit.chain_waiting() == 1
     assert [row.action for row in AuditEntry.objects.chained()] == ["login", "logout"]
     assert audit.verify().broken is None
