@@ -9,6 +9,7 @@ from hosts.models import Host
 from hosts.trust import ClientIdentity
 
 from .journals import Journal, played
+from .owned import Owned
 
 
 @pytest.fixture
@@ -17,6 +18,11 @@ def client_identity(tmp_path: Path, settings: Settings) -> ClientIdentity:
     settings.VIRSHMANAGER_HOME = tmp_path / "home"
     settings.VIRSHMANAGER_HOME.mkdir(mode=0o700)
     return trust.server_identity()
+
+
+@pytest.fixture
+def owned(tmp_path: Path, client_identity: ClientIdentity) -> Owned:
+    return Owned(tmp_path, client_identity)
 
 
 @pytest.fixture

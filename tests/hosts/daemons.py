@@ -18,11 +18,10 @@ from websockets.exceptions import ConnectionClosed
 from websockets.http11 import Request, Response
 
 from hosts.models import Host
-from hosts.trust import ClientIdentity, keys
-from tests.signing import csr
+from hosts.trust import ClientIdentity
 
 from .factories import a_host, told_domain, told_host
-from .peers import server_context
+from .owned import Owned
 
 RING = 10_000
 logger = logging.getLogger(__name__)
@@ -38,9 +37,8 @@ class PlayedDaemon:
     """
 
     def __init__(self, folder: Path, client: ClientIdentity, *, talk: Talk | None = None) -> None:
-        key = keys.new_key()
-        authority = client.authority
-        self.id = keys.daemon_id(keys.spki(key.public_key()))
+        owned = Owned(folder, client)
+        self.id = owned.id
         self.domains: dict[str, dict[str, Any]] = {}
         self.facts: dict[str, Any] = {"features": ["operations", "events", "console"]}
         self.lies: dict[str, Any] = {}
@@ -54,7 +52,7 @@ class PlayedDaemon:
         self._open: set[ServerConnection] = set()
         self._talks: set[asyncio.Future[None]] = set()
         self._talk = talk or self._serve_events
-        self._tls = server_context(folder, key, authority.sign_host(csr(key)), client_ca=authority.pem)
+        self._tls = owned.context()
         self._started = threading.Event()
         self._thread = threading.Thread(target=self._run)
         self.ip, self.port = "127.0.0.1", 0

@@ -9,7 +9,7 @@ from datetime import timedelta
 from http.client import parse_headers
 from pathlib import Path
 from typing import Any, Literal
-from uuid import UUID, uuid4
+from uuid import uuid4
 
 from django.contrib.auth.models import User
 from django.utils import timezone
@@ -19,11 +19,11 @@ from hosts.choices import TargetType
 from hosts.models import Host, Operation
 from hosts.services import accept, carry
 from hosts.services.operations import BulkTarget, accept_bulk
-from hosts.trust import ClientIdentity, keys
-from tests.signing import csr
+from hosts.trust import ClientIdentity
 
 from .factories import a_host, told_domain, told_host
-from .peers import Peer, ok, problem, response, server_context
+from .owned import Owned
+from .peers import Peer, ok, problem, response
 
 # What goes wrong with the next exchange: the request is lost, the answer is, or nothing comes at all.
 Fault = Literal["drop_request", "drop_answer", "hang"]
@@ -138,13 +138,11 @@ class Journal:
 @contextmanager
 def played(folder: Path, client: ClientIdentity, journal: Journal, **fields: Any) -> Iterator[Host]:
     """The stored row of a host whose daemon is played by `journal`."""
-    key = keys.new_key()
-    journal.host_id = str(keys.daemon_id(keys.spki(key.public_key())))
-    authority = client.authority
-    context = server_context(folder, key, authority.sign_host(csr(key)), client_ca=authority.pem)
-    with Peer(journal.talk, context) as peer:
+    owned = Owned(folder, client)
+    journal.host_id = str(owned.id)
+    with Peer(journal.talk, owned.context()) as peer:
         values = {"journal_id": journal.journal_id, "hostname": "hv-01"} | fields
-        host = a_host(uuid=UUID(journal.host_id), address=peer.ip, port=peer.port, **values)
+        host = a_host(uuid=owned.id, address=peer.ip, port=peer.port, **values)
         try:
             yield host
         finally:

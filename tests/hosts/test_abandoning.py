@@ -15,14 +15,14 @@ from hosts import guards
 from hosts.agent import agent_of, deadlines, hang_up, stream
 from hosts.errors import TimedOut
 from hosts.models import Host
-from hosts.trust import ClientIdentity, keys
+from hosts.trust import ClientIdentity
 from tests.lab.machine import wait_for
 from tests.networks import Namespace, Segment
-from tests.signing import csr
 
 from .daemons import PlayedDaemon
 from .factories import told_host
-from .peers import Peer, http, ok, server_context
+from .owned import Owned
+from .peers import Peer, http, ok
 
 pytestmark = pytest.mark.network
 
@@ -69,18 +69,16 @@ def asked() -> list[str]:
 
 @pytest.fixture
 def host(wire: Wire, asked: list[str], tmp_path: Path, client_identity: ClientIdentity) -> Iterator[Host]:
-    key, ca = keys.new_key(), client_identity.authority
-    context = server_context(tmp_path, key, ca.sign_host(csr(key)), client_ca=ca.pem)
-    number = keys.daemon_id(keys.spki(key.public_key()))
+    owned = Owned(tmp_path, client_identity)
 
     def answer(path: str) -> bytes:
         asked.append(path)
-        return ok(told_host(number))
+        return ok(told_host(owned.id))
 
     with wire.hypervisor.entered():
-        peer = Peer(http(answer), context, HYPERVISOR)
+        peer = Peer(http(answer), owned.context(), HYPERVISOR)
     with peer:
-        host = Host(uuid=number, address=peer.ip, port=peer.port, trust="owned")
+        host = owned.host(peer)
         yield host
         hang_up(host)
 

@@ -6,8 +6,6 @@ import ssl
 import struct
 import threading
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
 from datetime import timedelta
 from pathlib import Path
 from uuid import UUID, uuid4
@@ -18,7 +16,7 @@ from cryptography.hazmat.primitives.serialization import Encoding
 from pytest_django.fixtures import Settings
 
 from hosts import trust
-from hosts.agent import Agent, agent_of, calls, hang_up, transport
+from hosts.agent import agent_of, calls, hang_up, transport
 from hosts.agent.transport import Timeouts
 from hosts.errors import (
     AgentError,
@@ -35,42 +33,13 @@ from hosts.errors import (
     WrongIdentity,
 )
 from hosts.models import Host
-from hosts.trust import ClientIdentity, keys
 from tests.signing import another_authority, csr
 
 from .factories import told_domain, told_host
-from .peers import Peer, Talk, http, ok, problem, response, saying, self_signed, server_context
+from .owned import Owned
+from .peers import Peer, http, ok, problem, response, saying, self_signed, server_context
 
 pytestmark = pytest.mark.usefixtures("dialable")
-
-
-class Owned:
-    """The key of an owned host, and peers that show its certificate."""
-
-    def __init__(self, folder: Path, client: ClientIdentity) -> None:
-        self.folder = folder
-        self.client = client
-        self.key = keys.new_key()
-        self.id = keys.daemon_id(keys.spki(self.key.public_key()))
-
-    def context(self) -> ssl.SSLContext:
-        ca = self.client.authority
-        return server_context(self.folder, self.key, ca.sign_host(csr(self.key)), client_ca=ca.pem)
-
-    @contextmanager
-    def served(self, talk: Talk, context: ssl.SSLContext | None = None) -> Iterator[tuple[Agent, Peer]]:
-        with Peer(talk, context or self.context()) as peer:
-            host = self.host(peer)
-            yield agent_of(host), peer
-            hang_up(host)
-
-    def host(self, peer: Peer) -> Host:
-        return Host(uuid=self.id, address=peer.ip, port=peer.port, trust="owned")
-
-
-@pytest.fixture
-def owned(tmp_path: Path, client_identity: ClientIdentity) -> Owned:
-    return Owned(tmp_path, client_identity)
 
 
 @pytest.fixture

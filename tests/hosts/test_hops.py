@@ -22,16 +22,11 @@ from hosts.models import Host, HostCertificate
 from hosts.trust import ClientIdentity, keys
 
 from .factories import a_host, told_host
+from .owned import Owned
 from .peers import Answers, Peer, Talk, http, ok, problem, saying, self_signed, server_context
-from .test_agent import Owned
 
 pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("dialable")]
 WELL_KNOWN = "/.well-known/virshmanager"
-
-
-@pytest.fixture
-def owned(tmp_path: Path, client_identity: ClientIdentity) -> Owned:
-    return Owned(tmp_path, client_identity)
 
 
 @pytest.fixture

@@ -6,7 +6,6 @@ import struct
 import time
 from collections.abc import Awaitable, Callable
 from pathlib import Path
-from typing import Any
 from uuid import uuid4
 
 import pytest
@@ -28,36 +27,14 @@ from hosts.errors import (
     WrongIdentity,
 )
 from hosts.models import Host
-from hosts.trust import ClientIdentity, keys
-from tests.signing import another_authority, csr
+from hosts.trust import ClientIdentity
+from tests.signing import another_authority
 
 from .daemons import PlayedDaemon
-from .peers import Peer, Talk, problem, response, saying, server_context
+from .owned import Owned
+from .peers import Peer, Talk, problem, response, saying
 
 pytestmark = [pytest.mark.usefixtures("dialable"), pytest.mark.django_db(transaction=True)]
-
-
-class Owned:
-    """The key of an owned host, and peers that show its certificate."""
-
-    def __init__(self, folder: Path, client: ClientIdentity) -> None:
-        self.folder, self.client = folder, client
-        self.key = keys.new_key()
-        self.id = keys.daemon_id(keys.spki(self.key.public_key()))
-
-    def peer(self, talk: Talk, client_ca: str = "") -> Peer:
-        authority = self.client.authority
-        certificate = authority.sign_host(csr(self.key))
-        ca = client_ca or authority.pem
-        return Peer(talk, server_context(self.folder, self.key, certificate, client_ca=ca))
-
-    def host(self, peer: Peer, **more: Any) -> Host:
-        return Host(**{"uuid": self.id, "address": peer.ip, "port": peer.port, "trust": "owned"} | more)
-
-
-@pytest.fixture
-def owned(tmp_path: Path, client_identity: ClientIdentity) -> Owned:
-    return Owned(tmp_path, client_identity)
 
 
 @pytest.fixture
@@ -90,38 +67,38 @@ async def refused(host: Host, error: type[AgentError]) -> AgentError:
 
 @pytest.mark.parametrize("word", ["denied", "retired"])
 async def test_a_host_that_was_given_up_is_not_spoken_to(word: str, owned: Owned) -> None:
-    with owned.peer(saying(b"")) as peer:
+    with Peer(saying(b""), owned.context()) as peer:
         await refused(owned.host(peer, trust=word), GivenUp)
         assert peer.connections == 0
 
 
 async def test_nothing_outside_the_ranges_is_dialled(owned: Owned, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("hosts.guards._guards", [])
-    with owned.peer(saying(b"")) as peer:
+    with Peer(saying(b""), owned.context()) as peer:
         await refused(owned.host(peer), OutsideRanges)
         assert peer.connections == 0
 
 
 async def test_another_host_of_ours_does_not_answer_for_it(owned: Owned) -> None:
-    with owned.peer(saying(b"")) as peer:
+    with Peer(saying(b""), owned.context()) as peer:
         await refused(owned.host(peer, uuid=uuid4()), WrongIdentity)
 
 
 async def test_a_host_that_refuses_our_certificate_is_not_called_down(owned: Owned, tmp_path: Path) -> None:
     other = another_authority(tmp_path / "other")
-    with owned.peer(answering(b""), other.pem) as peer:
+    with Peer(answering(b""), owned.context(client_ca=other.pem)) as peer:
         await refused(owned.host(peer), RejectedByHost)
 
 
 async def test_nobody_there_is_unreachable(owned: Owned) -> None:
-    with owned.peer(saying(b"")) as peer:
+    with Peer(saying(b""), owned.context()) as peer:
         host = owned.host(peer)
     await refused(host, Unreachable)
 
 
 @pytest.mark.usefixtures("hasty")
 async def test_silence_ends_with_a_deadline(owned: Owned, tmp_path: Path) -> None:
-    with owned.peer(saying(b"")) as peer:
+    with Peer(saying(b""), owned.context()) as peer:
         await refused(owned.host(peer), TimedOut)
     with Peer(saying(b"")) as peer:  # takes the connection, and never begins TLS
         await refused(owned.host(peer), Unreachable)
@@ -140,13 +117,13 @@ async def test_silence_ends_with_a_deadline(owned: Owned, tmp_path: Path) -> Non
     ],
 )
 async def test_what_is_no_websocket_is_a_protocol_error(owned: Owned, answer: bytes) -> None:
-    with owned.peer(answering(answer)) as peer:
+    with Peer(answering(answer), owned.context()) as peer:
         await refused(owned.host(peer), ProtocolError)
 
 
 async def test_a_refusal_of_the_daemon_keeps_its_word(owned: Owned) -> None:
     with (
-        owned.peer(answering(problem(409, "no_serial_device"))) as peer,
+        Peer(answering(problem(409, "no_serial_device")), owned.context()) as peer,
         pytest.raises(ProblemAnswer) as caught,
     ):
         await open_console(owned.host(peer), uuid4(), "serial")
