@@ -130,7 +130,7 @@ def test_what_is_seen_is_mirrored(host: Host, journal: Journal, ada: User) -> No
         operation = carried(due_now(operation))
     finally:
         domain_reported.disconnect(receiver)
-    assert [(told["host"], told["domains"][0]["state"]) for told in heard] == [(host, "paused")]
+    assert [(told["host_id"], told["domains"][0]["state"]) for told in heard] == [(host.pk, "paused")]
     assert word(operation) == "journal_changed"
 
 
