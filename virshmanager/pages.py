@@ -48,7 +48,9 @@ def recent(user: User) -> list[Activity]:
 
 
 def _recent_crawls() -> list[Activity]:
-    crawls = Crawl.objects.exclude(phase=Phase.PROBE).exclude(finished_at=None).select_related("range")
+    found = Q(changes__appeared__gt=0) | Q(changes__vanished__gt=0) | Q(changes__changed__gt=0)
+    crawls = Crawl.objects.filter(found).exclude(phase=Phase.PROBE).exclude(finished_at=None)
+    crawls = crawls.select_related("range")
     return [Activity(crawl.finished_at, "crawl", crawl) for crawl in crawls.order_by("-finished_at")[:SHOWN]]
 
 

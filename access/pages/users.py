@@ -66,7 +66,7 @@ def create_user(request: PageRequest) -> HttpResponse:
         made = services.create_user(
             name=form.cleaned_data["username"], password=form.cleaned_data["password1"]
         )
-        messages.success(request, _("%(name)s can sign in now. Grant what he may do.") % {"name": made})
+        messages.success(request, _("%(name)s can sign in now. Next: grant roles.") % {"name": made})
         return redirect("user", made.pk)
     context = SECTION | {"form": form}
     return render(request, "access/user_create.html", context, status=422 if form.errors else 200)

@@ -64,6 +64,12 @@ def test_of_how_many_it_is_a_part_is_told_to_who_sees_them(
     assert "web-1" in pages[1]
 
 
+def test_one_that_its_host_did_not_take_says_that_it_is_tried_again(browser: Client) -> None:
+    first, again = (an_operation(a_host(), attempts=attempts) for attempts in (1, 2))
+    said = ["tried again by itself" in text(browser, f"/operations/{one.pk}/") for one in (first, again)]
+    assert said == [False, True]
+
+
 def test_cancelling_is_asked_first(browser: Client) -> None:
     operation = an_operation(a_host())
     assert "does not begin" in text(browser, f"/operations/{operation.pk}/cancel/")

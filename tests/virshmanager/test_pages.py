@@ -215,7 +215,7 @@ def test_the_overview_says_that_its_numbers_are_of_silent_hosts(browser: Client)
         owned_host(last_seen=before, listed_at=before, reason="It did not answer in time."), state="running"
     )
     page = browser.get("/").content.decode()
-    assert "1 as last known, of silent hosts" in page
+    assert "1 of silent hosts as last known" in page
     assert "It did not answer in time. Last proof of life:" in page
 
 
@@ -283,6 +283,17 @@ def test_the_overview_names_the_longest_silent_host_first(browser: Client) -> No
     attention = text.partition("Needs attention")[2].partition("Recent activity")[0]
     assert attention.index("gone") < attention.index("quiet") < attention.index("sick")
     assert "well" not in attention
+
+
+def test_recent_activity_is_of_crawls_that_found_a_change(browser: Client) -> None:
+    range_ = Range.objects.create(cidr="198.51.100.0/24")
+    told = {"range": range_, "phase": "full", "state": "succeeded", "finished_at": timezone.now()}
+    nothing = {"appeared": 0, "vanished": 0, "changed": 0}
+    same = Crawl.objects.create(**told, changes=nothing)
+    news = Crawl.objects.create(**told, changes=nothing | {"vanished": 2})
+    page = browser.get("/").content.decode()
+    links = [f"/discovery/crawls/{crawl.pk}/" in page for crawl in (same, news)]
+    assert links == [False, True]
 
 
 def test_the_overview_shows_what_is_overdue(browser: Client) -> None:
