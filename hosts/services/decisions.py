@@ -15,7 +15,7 @@ from ..errors import NotPossible, sentence
 from ..models import Host
 from .certificates import deny_certificates
 from .farewells import FAREWELL_FOR
-from .records import announce
+from .records import announce, write
 from .waking import wake_worker
 
 
@@ -94,9 +94,7 @@ def _because(problem: str) -> dict[str, str]:
 def _decide(host: Host, allowed: set[Trust], refusal: str, /, **values: object) -> None:
     """Change a host that is still in an allowed state; else refuse with the word `refusal`."""
     with transaction.atomic():
-        if not Host.objects.filter(pk=host.pk, trust__in=allowed).update(**values):
+        if not write(Host.objects.filter(trust__in=allowed), host, **values):
             raise NotPossible(refusal)
-        for name, value in values.items():
-            setattr(host, name, value)
         announce(host)
     hang_up(host)

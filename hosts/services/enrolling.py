@@ -21,7 +21,7 @@ from ..trust import SigningError
 from . import join_keys
 from .certificates import note_in_use, record_certificate
 from .quarantine import quarantine
-from .records import announce, record, set_problem
+from .records import announce, record, set_problem, write
 from .refreshing import ask, store
 
 LEASE = timedelta(seconds=45)
@@ -90,8 +90,7 @@ def _waits(host: Host, key: JoinKey | None) -> bool:
 
 def _hold(host: Host, problem: str) -> None:
     # Not when a person has denied it meanwhile.
-    if Host.objects.filter(pk=host.pk, trust__in=WAITING).update(trust=Trust.PENDING):
-        host.trust = Trust.PENDING
+    if write(Host.objects.filter(trust__in=WAITING), host, trust=Trust.PENDING):
         announce(host)
         set_problem(host, problem)
 
@@ -115,10 +114,9 @@ def own(host: Host) -> str:
     name = report.facts["hostname"]
     # A person may have denied it while it proved itself: then it is not owned after all.
     with transaction.atomic():
-        waiting = Host.objects.filter(pk=host.pk, trust__in=WAITING)
-        owned = waiting.update(trust=Trust.OWNED, owned_at=timezone.now(), hostname=name)
+        waiting = Host.objects.filter(trust__in=WAITING)
+        owned = write(waiting, host, trust=Trust.OWNED, owned_at=timezone.now(), hostname=name)
         if owned:
-            host.hostname = name
             audit.record(Action.HOST_ENROL, host, detail=_proof(host))
     if not owned:
         host.refresh_from_db()

@@ -15,7 +15,7 @@ from ..errors import AgentError, WrongIdentity, sentence
 from ..identify import Identity, identify
 from ..models import Host
 from .pacing import for_about, longest_untried
-from .records import announce
+from .records import announce, write
 
 FAREWELL_FOR: Final = timedelta(hours=1)
 
@@ -50,8 +50,5 @@ def _has_forgotten(host: Host) -> bool:
 def _note(host: Host, problem: str, *, detail: str = "", **values: object) -> None:
     """Show how the farewell went, unless a person has let the host in again meanwhile."""
     values |= {"problem": problem, "reason": sentence(problem, detail=detail)}
-    retired = Host.objects.filter(pk=host.pk, trust=Trust.RETIRED)
-    if retired.update(**values):
-        for name, value in values.items():
-            setattr(host, name, value)
+    if write(Host.objects.filter(trust=Trust.RETIRED), host, **values):
         announce(host)

@@ -1,10 +1,12 @@
 """Writing what was learned of a host, and telling those who look at it."""
 
+from collections.abc import Mapping
+
 from django.utils import timezone
 
 from ..errors import sentence
 from ..live import FLEET, publish
-from ..models import Host, HostAddress
+from ..models import Host, HostAddress, HostQuerySet
 
 
 def announce(host: Host) -> None:
@@ -12,15 +14,27 @@ def announce(host: Host) -> None:
     publish("host.changed", host.pk, FLEET, f"host.{host.pk}")
 
 
+def write(rows: HostQuerySet, host: Host, **values: object) -> bool:
+    """Update a host's row if it is one of `rows`, and the object with it; return whether it was."""
+    if not rows.filter(pk=host.pk).update(**values):
+        return False
+    _show(host, values)
+    return True
+
+
 def record(host: Host, **values: object) -> bool:
     """Store what differs, and tell those who look; return whether anything did."""
     changed = {name: value for name, value in values.items() if getattr(host, name) != value}
     if changed:
         Host.objects.filter(pk=host.pk).update(**changed)
-        for name, value in changed.items():
-            setattr(host, name, value)
+        _show(host, changed)
         announce(host)
     return bool(changed)
+
+
+def _show(host: Host, values: Mapping[str, object]) -> None:
+    for name, value in values.items():
+        setattr(host, name, value)
 
 
 def set_problem(host: Host, problem: str, reason: str = "") -> bool:
@@ -45,5 +59,4 @@ def record_proof(host: Host, ip: str, port: int) -> None:
     moved = record(host, address=ip, port=port)
     if host.missed_probes and not moved:
         announce(host)
-    Host.objects.filter(pk=host.pk).update(last_seen=now, missed_probes=0)
-    host.last_seen, host.missed_probes = now, 0
+    write(Host.objects.all(), host, last_seen=now, missed_probes=0)

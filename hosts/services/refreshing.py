@@ -16,7 +16,7 @@ from ..errors import AgentError, OutsideRanges, ProblemAnswer, sentence
 from ..models import Host, HostQuerySet
 from ..payloads import DomainFacts, HostFacts
 from ..signals import listing_received
-from .records import announce, set_problem
+from .records import announce, set_problem, write
 from .turns import writing_turn
 from .twins import TWINS
 from .watching import BAD_EVENTS
@@ -122,14 +122,9 @@ def store(host: Host, report: Report, *, generation: int | None = None) -> None:
     if report.domains is not None:
         values["listed_at"] = now
     with writing_turn():
-        if not _still_spoken_to(host, generation).update(
-            **values, inventory_at=now, last_seen=now, missed_probes=0
-        ):
+        rows = _still_spoken_to(host, generation)
+        if not write(rows, host, **values, inventory_at=now, last_seen=now, missed_probes=0):
             return
-        for name, value in values.items():
-            setattr(host, name, value)
-        host.inventory_at = host.last_seen = now
-        host.missed_probes = 0
         if report.domains is not None:
             listing_received.send(sender=Host, host=host, domains=report.domains, asked_at=report.asked_at)
         if fresh:
