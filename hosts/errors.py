@@ -243,10 +243,10 @@ class OutsideRanges(AgentError):
 
 
 class GivenUp(AgentError):
-    """The host was denied or retired, and is not spoken to."""
+    """The host was denied or retired, or is not owned, and is not spoken to."""
 
-    def __init__(self, trust: str) -> None:
-        self.problem = trust
+    def __init__(self, problem: str) -> None:
+        self.problem = problem
         super().__init__()
 
 

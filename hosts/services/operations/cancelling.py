@@ -40,7 +40,7 @@ def cancel(operation: Operation, *, actor: User) -> Operation:
     """
     if not may_cancel(operation, actor):
         raise PermissionDenied
-    told = {"operation": str(operation.pk), "verb": operation.verb}
+    told = _told(operation)
     with audit.refusals(Action.OPERATION_CANCEL, target_of(operation), actor=actor, detail=told):
         if operation.target_type == TargetType.SELECTION:
             _cancel_selection(operation, actor)
@@ -89,6 +89,10 @@ def _cancel_selection(parent: Operation, actor: User) -> None:
 
 def _note(operation: Operation, actor: User) -> None:
     operation.refresh_from_db(fields=["state"])
-    told = {"operation": str(operation.pk), "verb": operation.verb}
-    audit.record(Action.OPERATION_CANCEL, target_of(operation), actor=actor, detail=told)
+    audit.record(Action.OPERATION_CANCEL, target_of(operation), actor=actor, detail=_told(operation))
     note(operation, _("%(name)s cancelled it.") % {"name": actor.get_username()})
+
+
+def _told(operation: Operation) -> dict[str, str]:
+    """What the audit is told of it."""
+    return {"operation": str(operation.pk), "verb": operation.verb}
