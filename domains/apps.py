@@ -25,10 +25,18 @@ class DomainsConfig(AppConfig):
         domain_gone.connect(_report, dispatch_uid="domains.gone")
 
 
-def _mirror(sender: object, *, host: Any, domains: Any, asked_at: Any = None, **_: object) -> None:  # noqa: ARG001 -- a receiver
+def _mirror(
+    sender: object,  # noqa: ARG001 -- a receiver
+    *,
+    host: Any,
+    domains: Any,
+    asked_at: Any = None,
+    listed_before: Any = None,
+    **_: object,
+) -> None:
     from . import services
 
-    services.mirror(host, domains, as_of=asked_at)
+    services.mirror(host, domains, as_of=asked_at, listed_before=listed_before)
 
 
 def _report(sender: object, *, host_id: int, domains: Any = (), uuids: Any = (), **_: object) -> None:  # noqa: ARG001 -- a receiver

@@ -2,8 +2,9 @@
 
 from django.dispatch import Signal
 
-# A host reported its domains. Sent in a transaction, with `host: Host`, `domains: list[DomainFacts]` and
-# `asked_at: datetime`: what was learned of a domain since then is newer.
+# A host reported its domains. Sent in a transaction, with `host: Host`, `domains: list[DomainFacts]`,
+# `asked_at: datetime`: what was learned of a domain since then is newer, and
+# `listed_before: datetime | None`: when its domains were reported before.
 listing_received = Signal()
 
 # A host reported single domains, out of turn. Sent in a transaction, with `host_id: int` and

@@ -7,7 +7,7 @@ from typing import NamedTuple
 from uuid import UUID
 
 from django.db import transaction
-from django.db.models import Count, QuerySet
+from django.db.models import Count, Q, QuerySet
 from django.utils import timezone
 
 from hosts.live import FLEET, News, publish_all
@@ -31,12 +31,19 @@ class Report(NamedTuple):
     gone: Collection[UUID] = ()
 
 
-def mirror(host: Host, domains: Sequence[DomainFacts], *, as_of: datetime | None = None) -> Difference:
+def mirror(
+    host: Host,
+    domains: Sequence[DomainFacts],
+    *,
+    as_of: datetime | None = None,
+    listed_before: datetime | None = None,
+) -> Difference:
     """Make the mirror of `host` say what the host reported, in one transaction.
 
     A listing that changes nothing writes nothing. A persistent domain that is not reported any more is marked
     (`missing_since`), since absence is not deletion; a transient one has ended, and goes. What was written
-    after `as_of`, when the host was asked, is newer than its answer, and stays.
+    after `as_of`, when the host was asked, is newer than its answer, and stays. What has vanished was seen
+    when the host was `listed_before`.
     """
     with transaction.atomic():
         rows = Domain.objects.filter(host=host)
@@ -47,6 +54,7 @@ def mirror(host: Host, domains: Sequence[DomainFacts], *, as_of: datetime | None
             [facts for facts in domains if facts["uuid"] not in newer],
         )
         _apply({host.pk: difference})
+        _mark_missing(difference.vanished, listed_before)
     return difference
 
 
@@ -82,7 +90,21 @@ def _known(rows: QuerySet[Domain]) -> Mapping[int, dict[UUID, Known]]:
 
 def _written_after(rows: QuerySet[Domain], moment: datetime) -> QuerySet[Domain, UUID]:
     # A time to come is of a clock that was set back since, and says nothing.
-    return rows.filter(last_seen__gt=moment, last_seen__lte=timezone.now()).values_list("uuid", flat=True)
+    now = timezone.now()
+    seen = Q(last_seen__gt=moment, last_seen__lte=now)
+    missed = Q(missing_since__gt=moment, missing_since__lte=now)
+    return rows.filter(seen | missed).values_list("uuid", flat=True)
+
+
+def _mark_missing(vanished: Collection[int], listed_before: datetime | None) -> None:
+    """Mark what is not reported any more; what was transient has ended. The last known state stays."""
+    if not vanished:
+        return
+    rows = Domain.objects.filter(pk__in=vanished)
+    rows.filter(persistent=False).delete()
+    if listed_before:
+        rows.filter(last_seen__lt=listed_before).update(last_seen=listed_before)
+    rows.update(missing_since=timezone.now())
 
 
 def _apply(differences: Mapping[int, Difference]) -> None:
@@ -105,12 +127,6 @@ def _apply(differences: Mapping[int, Difference]) -> None:
     removed = [pk for difference in differences.values() for pk in difference.removed]
     if removed:
         Domain.objects.filter(pk__in=removed).delete()
-    vanished = [pk for difference in differences.values() for pk in difference.vanished]
-    if vanished:
-        rows = Domain.objects.filter(pk__in=vanished)
-        rows.filter(persistent=False).delete()
-        # The last known state stays. It was seen until the report before this one, a moment ago.
-        rows.update(missing_since=now, last_seen=now)
     publish_all(_news(differences))
 
 

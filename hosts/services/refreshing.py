@@ -119,6 +119,7 @@ def store(host: Host, report: Report, *, generation: int | None = None) -> None:
         del values["problem"], values["reason"]
     changed = {name for name, value in values.items() if getattr(host, name) != value}
     fresh = changed - RESTLESS or _was_unwell(host)
+    listed_before = host.listed_at
     if report.domains is not None:
         values["listed_at"] = now
     with writing_turn():
@@ -126,7 +127,13 @@ def store(host: Host, report: Report, *, generation: int | None = None) -> None:
         if not write(rows, host, **values, inventory_at=now, last_seen=now, missed_probes=0):
             return
         if report.domains is not None:
-            listing_received.send(sender=Host, host=host, domains=report.domains, asked_at=report.asked_at)
+            listing_received.send(
+                sender=Host,
+                host=host,
+                domains=report.domains,
+                asked_at=report.asked_at,
+                listed_before=listed_before,
+            )
         if fresh:
             announce(host)
         elif changed:

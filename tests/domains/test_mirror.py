@@ -13,8 +13,10 @@ from pytest_django import DjangoAssertNumQueries, DjangoCaptureOnCommitCallbacks
 from domains.models import Domain
 from domains.services import Report, count_domains, mirror, report
 from hosts import live
-from hosts.payloads import DomainFacts
+from hosts.payloads import DomainFacts, host_facts
+from hosts.services import refreshing
 from hosts.signals import domain_gone, domain_reported, listing_received
+from tests.hosts.factories import told_host
 
 from .factories import facts, owned_host
 
@@ -102,6 +104,30 @@ def test_a_listing_that_was_asked_for_before_does_not_undo_what_is_newer() -> No
         assert (Domain.objects.get().state, Domain.objects.get().missing_since) == ("running", None)
     mirror(host, [old], as_of=timezone.now())
     assert Domain.objects.get().state == "shutoff"
+
+
+def test_a_domain_that_went_while_its_host_was_away_was_last_seen_before() -> None:
+    host, told = owned_host(), facts()
+    mirror(host, [told])
+    yesterday = timezone.now() - timedelta(days=1)
+    Domain.objects.update(first_seen=yesterday, last_seen=yesterday - timedelta(days=1))
+    asked_at = timezone.now()
+    mirror(host, [], listed_before=yesterday)
+    row = Domain.objects.get()
+    assert row.last_seen == yesterday
+    assert row.missing_since is not None
+    mirror(host, [told], as_of=asked_at)
+    row.refresh_from_db()
+    assert row.missing_since is not None
+
+
+def test_the_mirror_hears_when_a_host_was_listed_before() -> None:
+    yesterday = timezone.now() - timedelta(days=1)
+    host = owned_host(listed_at=yesterday)
+    mirror(host, [facts()])
+    Domain.objects.update(last_seen=yesterday - timedelta(days=1))
+    refreshing.store(host, refreshing.Report(host_facts(told_host(host.uuid)), []))
+    assert Domain.objects.get().last_seen == yesterday
 
 
 def test_after_a_clock_was_set_back_listings_count_all_the_same() -> None:
