@@ -58,7 +58,7 @@ class Probing:
             host__in=[host.pk for host in self.hosts],
             host__last_seen__lt=self.now - OFFLINE_AFTER,
         )
-        self._fall(list(offline.values_list("pk", flat=True)))
+        fall(list(offline.values_list("pk", flat=True)), self.changes)
 
     def look_elsewhere(self) -> None:
         """A host may have several addresses, or have left one; whoever is there now is met."""
@@ -69,7 +69,7 @@ class Probing:
         own = own_addresses(self.range)
         answers = meet_all((ip, self.port) for ip in rows if int(ipaddress.ip_address(ip)) in own)
         self._store({ip: answer for ip, answer in answers.items() if answer.kind != Kind.OTHER})
-        self._fall([rows[ip] for ip, answer in answers.items() if answer.reason in PASSING])
+        fall([rows[ip] for ip, answer in answers.items() if answer.reason in PASSING], self.changes)
 
     def _store(self, answers: dict[str, Answer]) -> None:
         before = {
@@ -85,10 +85,6 @@ class Probing:
             upsert(row_of(self.range.pk, ipaddress.ip_address(ip), news[ip], self.now) for ip in news)
         self.changes.appeared += len(news.keys() - before.keys())
         self.changes.changed += sum(ip in before and before[ip][1].kind != news[ip].kind for ip in news)
-
-    def _fall(self, keys: list[int]) -> None:
-        fall(keys)
-        self.changes.changed += len(keys)
 
 
 def _hosts_in(range_: Range) -> list[Host]:

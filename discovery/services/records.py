@@ -72,10 +72,11 @@ def rows_with(keys: Collection[int]) -> QuerySet[Address]:
     return Address.objects.filter(pk__in=keys)
 
 
-def fall(keys: Collection[int]) -> None:
+def fall(keys: Collection[int], changes: Changes) -> None:
     """Make these rows `other`. They keep a host that was last seen there, and lose one that is elsewhere."""
     if not keys:
         return
+    changes.changed += len(keys)
     fallen = rows_with(keys)
     fallen.update(kind=Kind.OTHER, reason="")
     fallen.filter(host__isnull=False).exclude(host__address=F("ip")).update(host=None)

@@ -55,7 +55,7 @@ class Settlement:
             row.pk for number, row in seen if row.kind != Kind.OTHER and (number in refused or not row.alive)
         ]
         rows_with([row.pk for _number, row in seen]).update(last_seen=self.now, silent_crawls=0)
-        self._fall(fallen)
+        fall(fallen, self.changes)
         if self.crawl.phase == Phase.FULL:
             heard = sweep.open | refused | mute
             self._store_silence([row for number, row in self.known.items() if number not in heard])
@@ -99,14 +99,9 @@ class Settlement:
             else:
                 rest.append(row.pk)
         rows_with(rest + fallen).update(silent_crawls=F("silent_crawls") + 1)
-        self._fall(fallen)
+        fall(fallen, self.changes)
         rows_with(dropped).delete()
         self.changes.vanished += len(dropped)
-
-    def _fall(self, fallen: Collection[int]) -> None:
-        """These were a hypervisor's or a stranger's port, and are no more."""
-        fall(fallen)
-        self.changes.changed += len(fallen)
 
     def _row(self, number: int, answer: Answer) -> Address:
         return row_of(self.crawl.range_id, ip_of(number, self.targets.version), answer, self.now)
