@@ -5,7 +5,7 @@ from .crawls import beat, cancel, cancel_by_hand, reap, request_crawl, start_by_
 from .own import OwnNetwork, own_networks
 from .ranges import create_range, may_dial, record_deletion, release_addresses, update_range
 from .schedule import request_due
-from .views import address_grid, counts, counts_of
+from .summaries import address_grid, counts, counts_of
 
 __all__ = [
     "OwnNetwork",

@@ -27,9 +27,9 @@ from .lease import RateLease
 from .probing import Probing
 from .records import Changes
 from .settling import Settlement
+from .summaries import counts
 from .targets import targets
 from .threads import database_threads
-from .views import counts
 
 logger = logging.getLogger(__name__)
 

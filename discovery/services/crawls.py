@@ -18,8 +18,8 @@ from hosts.services import wake_worker
 from ..choices import ACTIVE_STATES, ChunkState, CrawlState, Phase
 from ..errors import CrawlRunning, RangeDisabled
 from ..models import Chunk, Crawl, Range
+from .summaries import counts
 from .targets import chunks_of
-from .views import counts
 
 # A crawl without a beat for so long has lost its process; a queued one was picked up by nobody.
 LOST_AFTER = timedelta(seconds=15)

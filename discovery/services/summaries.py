@@ -1,4 +1,4 @@
-"""What is known of a range, ready to be shown."""
+"""What is known of a range, summed up: how many addresses of each kind, and the map of them all."""
 
 from collections.abc import Collection
 
