@@ -287,16 +287,10 @@ class Driver:
         """
         index = self._ask(partial(consoles.vnc_index, uuid=canonical(uuid)), self._limits.read)
         # As for a change libvirt waits, up to 30 s, while the domain is just being saved.
-        link, session = self._lines.link(Line.WRITE), self._lines.session(Line.WRITE)
-        work = partial(consoles.open_vnc, session, uuid=canonical(uuid), index=index)
-        try:
-            with session.at_work():
-                return self._changes.run(work, self._limits.write)
-        except CallLost:
-            link.renew(session)
-            raise
-        except libvirt.libvirtError as error:
-            raise self._meaning(link, session, error) from None
+        session = self._lines.session(Line.WRITE)
+        work = partial(consoles.open_vnc, uuid=canonical(uuid), index=index)
+        with session.at_work():
+            return self._run(session, work, self._limits.write, Line.WRITE, self._changes)
 
     def find_end(self, uuid: str, tell: Callable[[End], None]) -> None:
         """Find out why a console of the domain ended, and tell it on another thread."""
@@ -326,11 +320,16 @@ class Driver:
             return self._run(session, work, end - time.monotonic())
 
     def _run(
-        self, session: Session, work: Callable[[Session], T], seconds: float, line: Line = Line.READ
+        self,
+        session: Session,
+        work: Callable[[Session], T],
+        seconds: float,
+        line: Line = Line.READ,
+        calls: Calls | None = None,
     ) -> T:
         link = self._lines.link(line)
         try:
-            return self._calls.run(partial(work, session), seconds)
+            return (calls or self._calls).run(partial(work, session), seconds)
         except CallLost:
             link.renew(session)
             raise

@@ -36,12 +36,10 @@ class Lines:
 
     def session(self, line: Line) -> Session:
         """The session of a line. Raises LibvirtDown."""
-        reads = self._links[
-            Line.READ
-        ].session()  # a libvirt that does not answer it needs no further attempts
-        link = self._links[line]
-        if link is self._links[Line.READ]:
-            return reads
+        reads, link = self._links[Line.READ], self._links[line]
+        session = reads.session()  # a libvirt that does not answer it needs no further attempts
+        if link is reads:
+            return session
         link.start()
         session = link.session()
         if session.is_occupied(ALONE_SECONDS):
