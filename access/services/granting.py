@@ -10,6 +10,7 @@ from django.utils.translation import gettext as _
 from .. import siblings
 from ..choices import LONGEST_TAG, Role, Target
 from ..models import Grant, Place
+from .people import held_by
 
 
 def place_of(target: str, text: str) -> tuple[Place, Any]:
@@ -42,8 +43,9 @@ def grant(whom: User | Group, role: Role, place: Place, *, actor: User) -> Grant
     """
     if place.object_id and not siblings.things(place.target, [place.object_id]):
         raise ValidationError({"object_id": _("There is no such object.")})
-    key = {"group" if isinstance(whom, Group) else "user": whom, **place._asdict()}
-    granted, _made = Grant.objects.update_or_create(**key, defaults={"role": role, "created_by": actor})
+    granted, _made = Grant.objects.update_or_create(
+        **held_by(whom), **place._asdict(), defaults={"role": role, "created_by": actor}
+    )
     return granted
 
 

@@ -4,6 +4,7 @@ Signals tell the audit of all of it.
 """
 
 from collections.abc import Collection
+from typing import Any
 
 from django.contrib.auth.models import Group, User
 from django.contrib.auth.password_validation import validate_password
@@ -68,6 +69,11 @@ def rename_group(group: Group, name: str) -> None:
     group.name = name
     group.full_clean()
     group.save(update_fields=["name"])
+
+
+def held_by(whom: User | Group) -> dict[str, Any]:
+    """The field of a grant or a quota that says whose it is."""
+    return {"group" if isinstance(whom, Group) else "user": whom}
 
 
 def demand_power_over(user: User, actor: User) -> None:

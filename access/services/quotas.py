@@ -7,7 +7,7 @@ role by a group, a tag, a host or everything is power over what others have, and
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from operator import itemgetter
-from typing import Any, Final
+from typing import Final
 
 from django.contrib.auth.models import Group, User
 from django.db import transaction
@@ -15,7 +15,7 @@ from django.db import transaction
 from .. import siblings
 from ..choices import Resource, Role, Target
 from ..models import Grant, Quota
-from .people import demand_power_over
+from .people import demand_power_over, held_by
 
 # By the values of Resource; None does not limit.
 Limits = Mapping[str, int | None]
@@ -42,7 +42,7 @@ class Room:
 
 def quota_of(whom: User | Group) -> Quota:
     """What was set for a user or a group itself; one without any limit if nothing was."""
-    return Quota.objects.filter(**_key(whom)).first() or Quota(**_key(whom))
+    return Quota.objects.filter(**held_by(whom)).first() or Quota(**held_by(whom))
 
 
 def set_quota(whom: User | Group, limits: Limits, *, actor: User) -> None:
@@ -55,9 +55,9 @@ def set_quota(whom: User | Group, limits: Limits, *, actor: User) -> None:
     wanted = {**NO_LIMITS, **limits}
     with transaction.atomic():
         if wanted == NO_LIMITS:
-            Quota.objects.filter(**_key(whom)).delete()
+            Quota.objects.filter(**held_by(whom)).delete()
         elif wanted != quota_of(whom).limits:
-            Quota.objects.update_or_create(**_key(whom), defaults=wanted)
+            Quota.objects.update_or_create(**held_by(whom), defaults=wanted)
 
 
 def room_of(user: User) -> dict[Resource, Room]:
@@ -71,7 +71,3 @@ def room_of(user: User) -> dict[Resource, Room]:
 def _strictest(resource: Resource, quotas: Iterable[Quota]) -> tuple[int | None, Group | None]:
     limits = ((limit, quota.group) for quota in quotas if (limit := quota.limits[resource]) is not None)
     return min(limits, key=itemgetter(0), default=(None, None))
-
-
-def _key(whom: User | Group) -> dict[str, Any]:
-    return {"group" if isinstance(whom, Group) else "user": whom}
