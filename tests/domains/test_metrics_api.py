@@ -167,7 +167,9 @@ def test_times_may_be_of_either_form(api: APIClient, row: Domain, clock: Clock) 
 def test_an_answer_is_strict_json(api: APIClient, row: Domain, clock: Clock) -> None:
     measure(clock, row.host, [row], seconds=60)
     for path in paths(row):
-        json.loads(api.get(path).content, parse_constant=pytest.fail)
+        answer = api.get(path)
+        assert answer.status_code == 200
+        json.loads(answer.content, parse_constant=pytest.fail)
 
 
 def test_who_looks_at_the_last_minutes_has_it_measured_often(
