@@ -74,7 +74,7 @@ class DomainSerializer(serializers.ModelSerializer[Domain]):
 # What a list of them reads: a host alone has forty columns, some of them JSON.
 READ_FOR_LISTS: Final = (
     *(name for name in DomainSerializer.Meta.fields if name not in {"host", "stale", "actions"}),
-    *("host__hostname", "host__trust", "host__listed_at"),
+    *("libvirt_id", "host__hostname", "host__trust", "host__listed_at"),
 )
 
 

@@ -81,8 +81,15 @@ _TABLE = (
 VERBS: Final[Mapping[str, Verb]] = {verb.name: verb for verb in _TABLE}
 
 
-def allows(verb: Verb, *, state: str, persistent: bool, has_managed_save: bool) -> bool:
-    """Whether a domain that is so may be told this."""
+def allows(verb: Verb, *, state: str, active: bool, persistent: bool, has_managed_save: bool) -> bool:
+    """Whether a domain that is so may be told this; `active`: it is in memory."""
     return (
-        state in verb.states and (persistent or not verb.persistent) and (has_managed_save or not verb.saved)
+        fits(verb, state=state, active=active)
+        and (persistent or not verb.persistent)
+        and (has_managed_save or not verb.saved)
     )
+
+
+def fits(verb: Verb, *, state: str, active: bool) -> bool:
+    """Whether the state allows it. A crashed domain that is in memory still has to be forced off first."""
+    return state in verb.states and not (active and verb.states == OFF)

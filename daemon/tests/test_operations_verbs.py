@@ -72,6 +72,19 @@ def test_every_verb_is_tried_in_every_state() -> None:
     assert {verb for verb, *_ in ROWS} == set(VERBS) - {"autostart", "define"}
 
 
+@pytest.mark.parametrize("verb", ["start", "restore", "shutdown", "undefine", "save"])
+def test_a_crashed_guest_that_is_in_memory_still_is_not_off(verb: str) -> None:
+    preserved = Facts(7, "crashed", persistent=True, autostart=False, managed_save=True)
+    with pytest.raises(WrongState):
+        check(entry(verb), preserved)
+
+
+def test_a_crashed_guest_that_is_in_memory_still_is_forced_off() -> None:
+    preserved = Facts(7, "crashed", persistent=True, autostart=False, managed_save=False)
+    assert check(entry("destroy"), preserved) == {"id": 7}
+    assert observe(entry("destroy", remembered={"id": 7}), preserved) is Seen.ABSENT
+
+
 @pytest.mark.parametrize("verb", sorted(set(VERBS) - {"define"}))
 def test_a_domain_that_is_not_there(verb: str) -> None:
     with pytest.raises(NoSuchDomain, match="no domain has this UUID"):

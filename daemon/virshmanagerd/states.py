@@ -74,6 +74,8 @@ REASONS: Final = MappingProxyType(
 
 # States in which a guest exists in memory: it has a screen, addresses and live XML.
 ACTIVE: Final = frozenset({"running", "blocked", "paused", "shutdown", "pmsuspended"})
+# States that do not tell: a guest that crashed is kept in memory where `on_crash` is `preserve`.
+EITHER: Final = frozenset({UNKNOWN, "crashed"})
 
 
 def state_word(state: int) -> str:
@@ -82,8 +84,8 @@ def state_word(state: int) -> str:
 
 
 def in_memory(state: str, *, has_id: bool) -> bool:
-    """Whether a guest exists in memory. Of one that is `unknown` tells whether libvirt gives it an id."""
-    return state in ACTIVE or (state == UNKNOWN and has_id)
+    """Whether a guest exists in memory. Where its state does not tell, it does if libvirt gives it an id."""
+    return state in ACTIVE or (state in EITHER and has_id)
 
 
 def reason_word(state: int, reason: int) -> str:

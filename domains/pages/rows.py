@@ -26,6 +26,7 @@ from ..verbs import VERBS, Verb
 LIKELY: Final = ("resume", "start", "shutdown")
 SHOWN_IN_ROW: Final = (
     *("name", "title", "tags", "state", "vcpus", "memory", "autostart", "persistent", "has_managed_save"),
+    "libvirt_id",
     *("missing_since", "host__hostname", "host__address", "host__trust", "host__listed_at"),
 )
 # How long a row tells that its last operation came to nothing.

@@ -20,7 +20,7 @@ from hosts.services import accept, replayed
 from ..choices import DomainState
 from ..errors import DomainError, DomainPresent, HostNotOwned, NotGranted, WrongState
 from ..models import Domain
-from ..verbs import VERBS, Verb, allows
+from ..verbs import VERBS, Verb, allows, fits
 
 DEFINE_DEADLINE: Final = timedelta(seconds=60)
 
@@ -163,6 +163,7 @@ def _allows(domain: Domain, verb: Verb) -> bool:
     return allows(
         verb,
         state=domain.state,
+        active=domain.libvirt_id is not None,
         persistent=domain.persistent,
         has_managed_save=domain.has_managed_save,
     )
@@ -178,7 +179,7 @@ def _wrong_state(domain: Domain, verb: Verb, rights: Rights) -> DomainError:
         "verb": verb.label,
         "possible": ", ".join(possible) or "-",
     }
-    if domain.state not in verb.states:
+    if not fits(verb, state=domain.state, active=domain.libvirt_id is not None):
         why = _("“%(name)s” is %(state)s, so “%(verb)s” is not possible now.")
     elif verb.persistent and not domain.persistent:
         why = _("“%(name)s” is transient: it has no definition on its host, which “%(verb)s” needs.")

@@ -148,6 +148,18 @@ def test_a_domain_that_is_there_is_not_forgotten(api: APIClient) -> None:
     assert not Domain.objects.exists()
 
 
+def test_a_crashed_domain_that_is_in_memory_still_is_forced_off_first(api: APIClient) -> None:
+    row = domain(state="crashed", id=3, has_managed_save=True)
+    for verb in ("start", "restore", "undefine"):
+        answer = ask(api, row, verb)
+        assert (answer.status_code, answer.json()["type"]) == (409, "wrong_state")
+        assert answer.json()["actions"] == ["destroy", "autostart", "metadata"]
+        assert "is crashed" in answer.json()["detail"]
+    assert ask(api, row, "destroy").status_code == 202
+    Domain.objects.update(libvirt_id=None)
+    assert ask(api, row, "start").status_code == 202
+
+
 # Idempotency keys.
 
 

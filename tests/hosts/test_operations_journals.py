@@ -33,6 +33,7 @@ S = OperationState
         ("restore", {}, {"state": "unknown"}),
         ("shutdown", {}, {"state": "running"}),
         ("destroy", {}, {"state": "unknown"}),
+        ("destroy", {}, {"state": "crashed", "id": 3}),
         ("save", {}, {"state": "shutoff", "has_managed_save": False}),
         ("save", {}, {"state": "running", "has_managed_save": True}),
         ("suspend", {}, {"state": "running"}),
@@ -63,9 +64,9 @@ def test_a_domain_that_is_gone_shows_no_other_effect(verb: str) -> None:
     ("verb", "args", "found"),
     [
         ("start", {}, {"state": "paused"}),
-        ("shutdown", {}, {"state": "crashed"}),
+        ("shutdown", {}, {"state": "crashed", "id": None}),
         ("resume", {}, {"state": "blocked"}),
-        ("save", {}, {"state": "crashed", "has_managed_save": True}),
+        ("save", {}, {"state": "crashed", "id": None, "has_managed_save": True}),
         ("autostart", {"enabled": False}, {"autostart": False}),
     ],
 )

@@ -5,20 +5,20 @@ from typing import Any, Final
 
 from ...payloads import DomainFacts
 
-OFF: Final = frozenset({"shutoff", "crashed"})
 Effect = Callable[[DomainFacts, Mapping[str, Any]], bool]
 
 
 def _is_active(domain: DomainFacts, _args: Mapping[str, Any]) -> bool:
-    return domain["state"] not in OFF | {"unknown"}
+    return domain["state"] not in {"shutoff", "crashed", "unknown"}
 
 
 def _is_off(domain: DomainFacts, _args: Mapping[str, Any]) -> bool:
-    return domain["state"] in OFF
+    # One that crashed may be in memory still: then libvirt gives it an id.
+    return domain["state"] == "shutoff" or (domain["state"] == "crashed" and domain["id"] is None)
 
 
-def _is_saved(domain: DomainFacts, _args: Mapping[str, Any]) -> bool:
-    return domain["state"] in OFF and domain["has_managed_save"]
+def _is_saved(domain: DomainFacts, args: Mapping[str, Any]) -> bool:
+    return _is_off(domain, args) and domain["has_managed_save"]
 
 
 def _is_paused(domain: DomainFacts, _args: Mapping[str, Any]) -> bool:
