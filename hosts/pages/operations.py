@@ -29,7 +29,6 @@ KEPT = (*(name for name in OperationFilter.base_filters if name != "search"), "o
 CHILDREN_SHOWN = 500
 # Arguments that a person gave, and reads on the operation's page.
 TOLD = ("enabled", "title", "description", "tags")
-STOPPABLE = frozenset({"save", "shutdown"})
 
 
 def shown(request: PageRequest) -> OperationQuerySet:
@@ -97,19 +96,12 @@ def operation(request: PageRequest, pk: str) -> HttpResponse:
         "operation": with_parts([found])[0],
         "parent": parent,
         "told": [(name, value) for name, value in found.args.items() if name in TOLD],
-        "cancellable": is_cancellable(found) and services.may_cancel(found, request.user),
+        "cancellable": services.is_cancellable(found) and services.may_cancel(found, request.user),
         "events": found.events.all(),
         "children": children[:CHILDREN_SHOWN],
         "children_limit": CHILDREN_SHOWN,
     }
     return render(request, "hosts/operation.html", SECTION | context)
-
-
-def is_cancellable(operation: Operation) -> bool:
-    """Whether to offer it; the host may still say no. What has begun libvirt can stop only here and there."""
-    if not operation.is_open or operation.cancel_asked_at:
-        return False
-    return operation.state != OperationState.RUNNING or operation.verb in STOPPABLE or not operation.host_id
 
 
 @require_safe

@@ -6,7 +6,7 @@ sees to it that none is forgotten.
 
 from .accepting import accept, replayed
 from .bulk import BulkTarget, accept_bulk
-from .cancelling import cancel, may_cancel
+from .cancelling import cancel, is_cancellable, may_cancel
 from .carrying import carry, carry_host
 from .settling import settle, settle_report
 from .sweeping import sweep
@@ -19,6 +19,7 @@ __all__ = [
     "cancel",
     "carry",
     "carry_host",
+    "is_cancellable",
     "may_cancel",
     "replayed",
     "settle",

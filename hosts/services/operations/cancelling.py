@@ -49,6 +49,13 @@ def cancel(operation: Operation, *, actor: User) -> Operation:
     return Operation.objects.select_related("host").get(pk=operation.pk)
 
 
+def is_cancellable(operation: Operation) -> bool:
+    """Whether to offer it; the host may still say no."""
+    if not operation.is_open or operation.cancel_asked_at:
+        return False
+    return operation.state != S.RUNNING or operation.verb in STOPPABLE or not operation.host_id
+
+
 def may_cancel(operation: Operation, user: User) -> bool:
     """Whether a user may ask for this verb on everything that the operation is about."""
     rights, role = rights_of(user), needed(operation.verb)
