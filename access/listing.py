@@ -1,6 +1,6 @@
 """A list on a page: filtered, ordered and cut to a page by what its address says."""
 
-from collections.abc import Collection
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 from typing import Any
 
@@ -54,3 +54,8 @@ def listing(
 def is_filtered(request: HttpRequest, filter_class: type[FilterSet]) -> bool:
     """Whether the address gives any of the filters a value; an empty one asks for nothing."""
     return any(any(request.GET.getlist(name)) for name in filter_class.base_filters)
+
+
+def kept(request: HttpRequest, names: Iterable[str]) -> list[tuple[str, str]]:
+    """What the address says under these names: a form that asks for something else passes it on."""
+    return [(name, value) for name in names for value in request.GET.getlist(name) if value]

@@ -21,3 +21,8 @@ def keys_in(form: QueryDict, name: str, *, digits: int = 18) -> list[int]:
     """The keys of rows that a form names; what has more digits than their column holds is left out."""
     a_key = re.compile(f"[0-9]{{1,{digits}}}").fullmatch
     return [int(key) for key in form.getlist(name) if a_key(key)]
+
+
+def key_in(form: QueryDict, name: str) -> int | None:
+    """The key of the one row that it names; None when it names none."""
+    return next(reversed(keys_in(form, name)), None)

@@ -8,7 +8,7 @@ from django.views.decorators.http import require_safe
 from ..choices import Action, Result
 from ..exporting import streamed
 from ..filters import AuditFilter
-from ..listing import listing
+from ..listing import kept, listing
 from ..models import AuditEntry
 from ..requests import PageRequest
 
@@ -29,9 +29,7 @@ def audit(request: PageRequest) -> HttpResponse:
         "actions": Action.choices,
         "results": Result.choices,
         "filters": request.GET,
-        "kept": [
-            (name, value) for name in [*shown, "ordering"] for value in request.GET.getlist(name) if value
-        ],
+        "kept": kept(request, [*shown, "ordering"]),
     }
     return render(request, "access/audit.html", context)
 

@@ -1,6 +1,5 @@
 """The table of all domains, and the smaller one of a host's page."""
 
-import re
 from collections import Counter
 from typing import Any
 
@@ -9,9 +8,9 @@ from django.http import HttpResponse
 from django.shortcuts import get_object_or_404, render
 from django.views.decorators.http import require_safe
 
-from access.listing import listing
+from access.listing import kept, listing
 from access.permissions import open_to_grants
-from access.requests import PageRequest
+from access.requests import PageRequest, key_in
 from hosts.models import Host
 
 from ..choices import DomainState
@@ -51,7 +50,7 @@ def domains(request: PageRequest) -> HttpResponse:
         "rest": _concerned_by_others(request, found.ordering),
         "bulk_verbs": [VERBS[name] for name in BULK],
         "bulk_more": [VERBS[name] for name in BULK_MORE],
-        "kept": [(name, value) for name in KEPT for value in request.GET.getlist(name) if value],
+        "kept": kept(request, KEPT),
         **_chips(request),
     }
     return render(request, "domains/domains.html", SECTION | context)
@@ -72,13 +71,13 @@ def _chips(request: PageRequest) -> dict[str, Any]:
         counts[state] += n
         stale += n if is_stale else 0
     hosts = Host.objects.named_to(request.rights)
-    host = request.GET.get("host", "")
+    key = key_in(request.GET, "host")
     return {
         "states": [(value, label, counts[value]) for value, label in DomainState.choices if value in counts],
         "total": sum(counts.values()),
         "stale": stale,
         "missing": seen.filter(missing_since__isnull=False).count(),
-        "host": hosts.filter(pk=host).first() if re.fullmatch("[0-9]{1,18}", host) else None,
+        "host": hosts.filter(pk=key).first() if key else None,
         "hosts": hosts.owned().only("hostname", "address")[: HOSTS_OFFERED + 1],
         "hosts_offered": HOSTS_OFFERED,
     }

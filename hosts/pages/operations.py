@@ -1,6 +1,5 @@
 """The journal: every change that was asked for, with its verdict."""
 
-import re
 from collections.abc import Iterable
 from typing import Any
 
@@ -13,9 +12,9 @@ from django.utils.translation import gettext as _
 from django.views.decorators.http import require_http_methods, require_safe
 from django_htmx.http import trigger_client_event
 
-from access.listing import is_filtered, listing
+from access.listing import is_filtered, kept, listing
 from access.permissions import open_to_grants
-from access.requests import PageRequest
+from access.requests import PageRequest, key_in
 
 from .. import services
 from ..choices import OPEN_STATES, OperationState, TargetType
@@ -50,7 +49,7 @@ def operations(request: PageRequest) -> HttpResponse:
         "chosen": request.GET.getlist("state"),
         "open_states": list(OPEN_STATES),
         "verdicts": [(value, label) for value, label in OperationState.choices if value not in OPEN_STATES],
-        "kept": [(name, value) for name in KEPT for value in request.GET.getlist(name) if value],
+        "kept": kept(request, KEPT),
         "filters": _removable(request),
     }
     return render(request, "hosts/operations.html", SECTION | context)
@@ -71,9 +70,8 @@ def with_parts(operations: Iterable[Operation]) -> list[Operation]:
 
 def _removable(request: PageRequest) -> list[tuple[str, str]]:
     """The filters of the address that no other chip shows: words for each, and the address without it."""
-    host = request.GET.get("host", "")
-    known = Host.objects.named_to(request.rights)
-    named = known.filter(pk=host).first() if re.fullmatch("[0-9]{1,18}", host) else None
+    key = key_in(request.GET, "host")
+    named = Host.objects.named_to(request.rights).filter(pk=key).first() if key else None
     words = {"host": str(named) if named else "", "verb": request.GET.get("verb", "")}
     words |= {name: f"{name} {request.GET[name]}" for name in ("domain", "parent") if request.GET.get(name)}
     without = []
