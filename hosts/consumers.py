@@ -105,8 +105,8 @@ class LiveConsumer(AsyncJsonWebsocketConsumer):
         except (RedisError, OSError):
             pass  # the group was lost with Redis
 
-    async def receive_json(self, content: Any, **kwargs: Any) -> None:
-        """A page has nothing to say: what it shows, it fetches."""
+    async def receive(self, text_data: str | None = None, bytes_data: bytes | None = None, **_: Any) -> None:
+        """A page has nothing to say: what it shows, it fetches. What is said all the same is not read."""
 
     def beside(self, doing: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
         """Have this done at the same time, until this socket ends."""

@@ -48,6 +48,15 @@ async def test_a_page_that_asks_for_nonsense_hears_of_the_fleet(query: str, ada:
     await communicator.disconnect()
 
 
+@pytest.mark.parametrize("said", [{"text": "no JSON"}, {"text": "{}"}, {"bytes": b"\xff"}])
+async def test_what_a_page_says_is_not_read(said: dict[str, Any], ada: User) -> None:
+    communicator = await listening(ada)
+    await communicator.wire.send_input({"type": "websocket.receive", **said})
+    await tell("fleet", 1)
+    assert (await communicator.told())["type"] == "host.changed"
+    await communicator.disconnect()
+
+
 @pytest.mark.parametrize("who", ["stranger", "sam"])
 async def test_who_is_no_administrator_is_closed_and_told_nothing(who: str, sam: User) -> None:
     communicator = await socket(sam if who == "sam" else None)
