@@ -78,7 +78,8 @@ def _accepted(request: PageRequest, found: Domain, told: Verb, operation: Operat
     if request.htmx:
         return say(_drawn_anew(request, found), text, href=reverse("operation", args=[operation.pk]))
     messages.info(request, text)
-    return redirect("domain", found.pk)
+    # One that is deleted may have no page by the time that the browser asks for it.
+    return redirect("operation", operation.pk) if told.name == "undefine" else redirect("domain", found.pk)
 
 
 def _refused(request: PageRequest, found: Domain, told: Verb, error: Exception) -> HttpResponse:

@@ -170,6 +170,12 @@ def test_a_domain_that_its_host_lists_is_not_forgotten(browser: Client) -> None:
     assert Domain.objects.exists()
 
 
+def test_who_deletes_a_domain_is_led_to_what_becomes_of_that(browser: Client) -> None:
+    guest = domain(name="web-1", state="shutoff")
+    answer = browser.post(f"/domains/{guest.pk}/verbs/undefine/")
+    assert answer["Location"] == f"/operations/{Operation.objects.get().pk}/"
+
+
 @pytest.mark.parametrize("name", ["destroy", "reset"])
 def test_a_dangerous_verb_asks_naming_the_domain_and_what_is_lost(browser: Client, name: str) -> None:
     guest = domain(name="web-1", state="running")
