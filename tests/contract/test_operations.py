@@ -51,7 +51,7 @@ def work(host: Host) -> None:
 
 
 def test_a_verb_that_libvirt_refuses_fails_with_its_words(api: APIClient, domain: Domain) -> None:
-    Domain.objects.update(state="shutoff")
+    Domain.objects.update(state="shutoff", libvirt_id=None)
     answer = ask(api, domain, "start")
     assert answer.status_code == 200, answer.json()
     assert (answer.json()["state"], answer.json()["problem"]["type"]) == ("failed", "wrong_state")
