@@ -10,12 +10,15 @@ import sys
 from collections.abc import Mapping
 from http import HTTPStatus
 from typing import Any, NamedTuple
+from urllib.parse import urlsplit
 
 from django.core.exceptions import ValidationError as DjangoValidationError
 from django.db import InterfaceError, OperationalError
 from django.http import HttpRequest, HttpResponse, JsonResponse
 from django.template import TemplateDoesNotExist, loader
 from django.utils.translation import gettext, gettext_lazy
+from django_htmx.http import HttpResponseClientRefresh
+from django_htmx.middleware import HtmxDetails
 from django_redis.exceptions import ConnectionInterrupted
 from kombu.exceptions import OperationalError as BrokerError
 from redis.exceptions import RedisError
@@ -202,7 +205,16 @@ def csrf_failure(request: HttpRequest, reason: str = "") -> HttpResponse:  # noq
 
 
 def page_not_found(request: HttpRequest, exception: Exception) -> HttpResponse:  # noqa: ARG001 -- as above
+    if _is_open_page(request):
+        # It would go on showing what is gone.
+        return HttpResponseClientRefresh()
     return _answer(request, "not_found", 404, gettext("There is nothing here."))
+
+
+def _is_open_page(request: HttpRequest) -> bool:
+    """Whether a page in a browser asks for itself, to show what is so now."""
+    htmx: HtmxDetails | None = getattr(request, "htmx", None)
+    return htmx is not None and urlsplit(htmx.current_url_abs_path or "").path == request.path
 
 
 def server_error(request: HttpRequest) -> HttpResponse:

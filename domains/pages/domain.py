@@ -1,9 +1,8 @@
 """The page of one domain, and the fragments that it loads by itself."""
 
-from django.http import Http404, HttpResponse
+from django.http import HttpResponse
 from django.shortcuts import get_object_or_404, render
 from django.views.decorators.http import require_safe
-from django_htmx.http import HttpResponseClientRefresh
 
 from access.permissions import Rights, may, open_to_grants
 from access.requests import PageRequest
@@ -25,12 +24,7 @@ OPERATIONS_SHOWN = 20
 @require_safe
 @open_to_grants
 def domain(request: PageRequest, pk: int) -> HttpResponse:
-    found = shown(request).filter(pk=pk).first()
-    if found is None and request.htmx:
-        # An open page must not go on showing what is gone.
-        return HttpResponseClientRefresh()
-    if found is None:
-        raise Http404
+    found = get_object_or_404(shown(request), pk=pk)
     services.wish_details(found)
     last = last_operations([pk]).get(pk)
     of_domain = Operation.objects.with_overdue().filter(target_type=TargetType.DOMAIN, target_id=pk)

@@ -170,15 +170,6 @@ def test_a_domain_that_its_host_lists_is_not_forgotten(browser: Client) -> None:
     assert Domain.objects.exists()
 
 
-def test_the_open_page_of_a_domain_that_is_gone_is_loaded_anew(browser: Client) -> None:
-    guest = domain()
-    url = f"/domains/{guest.pk}/"
-    assert "HX-Refresh" not in browser.get(url, headers=HTMX).headers
-    guest.delete()
-    assert browser.get(url, headers=HTMX).headers["HX-Refresh"] == "true"
-    assert browser.get(url).status_code == 404
-
-
 def test_who_deletes_a_domain_is_led_to_what_becomes_of_that(browser: Client) -> None:
     guest = domain(name="web-1", state="shutoff")
     answer = browser.post(f"/domains/{guest.pk}/verbs/undefine/")

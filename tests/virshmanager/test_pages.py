@@ -327,3 +327,19 @@ def test_the_overview_shows_what_came_to_nothing_until_the_same_succeeds(browser
     assert "Reboot web-1" not in attention()
     Operation.objects.create(**told, state="failed", created_at=timezone.now() - timedelta(hours=25))
     assert "Reboot web-1" not in attention()
+
+
+def test_an_open_page_of_what_is_gone_is_loaded_anew(browser: Client) -> None:
+    """It would go on showing it, with all that could be done to it."""
+    fill()
+    for url, gone in (
+        (f"/domains/{Domain.objects.get().pk}/", Domain),
+        (f"/hosts/{Host.objects.get().pk}/", Host),
+    ):
+        open_page = {"HX-Request": "true", "HX-Current-URL": f"http://testserver{url}?tab=1#devices"}
+        assert "HX-Refresh" not in browser.get(url, headers=open_page).headers
+        gone.objects.all().delete()
+        assert browser.get(url, headers=open_page).headers["HX-Refresh"] == "true"
+        assert browser.get(url).status_code == 404
+        elsewhere = {"HX-Request": "true", "HX-Current-URL": "http://testserver/hosts/"}
+        assert browser.get(url, headers=elsewhere).status_code == 404
