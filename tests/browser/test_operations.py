@@ -238,6 +238,17 @@ def test_xml_that_libvirt_refuses_comes_back_with_its_words(crawled: Site) -> No
         expect(page.locator("#domains tbody tr")).to_have_count(1, timeout=SLOW)
 
 
+def test_the_open_page_of_a_domain_that_is_deleted_says_that_it_is_gone(crawled: Site) -> None:
+    with crawled.context() as context, crawled.page() as other:  # as above: Chromium calls a 404 an error
+        page = context.new_page()
+        page.goto("/domains/?search=zebra-lamp")
+        page.locator("#domains tbody a.name").click()
+        expect(page.locator("#live-badge")).to_have_text("Live")
+        other.goto(f"{urlsplit(page.url).path}verbs/undefine/")
+        other.get_by_role("button", name="Delete").click()
+        expect(page.get_by_text("There is nothing here.")).to_be_visible(timeout=SLOW)
+
+
 def test_no_page_complained(crawled: Site) -> None:
     """Last of this file: no script failed, nothing was kept out by the content security policy."""
     assert crawled.complaints == []
