@@ -31,6 +31,18 @@ class Simulation:
     def parts(self) -> list[psutil.Process]:
         return psutil.Process(self.pid).children()
 
+    @contextmanager
+    def silent(self) -> Iterator[None]:
+        """Its hosts accept, and answer nobody, until they go on where they were."""
+        silenced = [psutil.Process(self.pid), *self.parts()]
+        for part in silenced:
+            part.suspend()
+        try:
+            yield
+        finally:
+            for part in silenced:
+                part.resume()
+
 
 def free_port() -> int:
     with socket.socket() as probe:
