@@ -62,14 +62,10 @@ def host_numbers(seen: HostQuerySet) -> HostNumbers:
 
 
 def domain_numbers(seen: DomainQuerySet) -> DomainNumbers:
-    state = dict.fromkeys(DomainState.values, 0)
-    stale = 0
-    told: QuerySet[Any, Any] = seen.present().with_stale().order_by()
-    for row in told.values("state", "stale").annotate(n=Count("pk")):
-        state[row["state"]] += row["n"]
-        stale += row["n"] if row["stale"] else 0
-    missing = seen.filter(missing_since__isnull=False).count()
-    return DomainNumbers(total=sum(state.values()), missing=missing, stale=stale, state=state)
+    counts = seen.present().count_by_state()
+    state = {value: counts[value] for value in DomainState.values}
+    untold = seen.count_untold()
+    return DomainNumbers(total=counts.total(), missing=untold["missing"], stale=untold["stale"], state=state)
 
 
 def summary_for(user: User) -> Summary:

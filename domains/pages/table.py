@@ -1,9 +1,7 @@
 """The table of all domains, and the smaller one of a host's page."""
 
-from collections import Counter
 from typing import Any
 
-from django.db.models import Count, QuerySet
 from django.http import HttpResponse
 from django.shortcuts import get_object_or_404, render
 from django.views.decorators.http import require_safe
@@ -64,19 +62,14 @@ def _concerned_by_others(request: PageRequest, ordering: str) -> bool:
 def _chips(request: PageRequest) -> dict[str, Any]:
     """The filters that are offered, with how many domains each would show."""
     seen = Domain.objects.visible_to(request.user)
-    counts: Counter[str] = Counter()
-    stale = 0
-    told: QuerySet[Any, Any] = seen.with_stale().order_by()
-    for state, is_stale, n in told.values_list("state", "stale").annotate(n=Count("pk")):
-        counts[state] += n
-        stale += n if is_stale else 0
+    counts, untold = seen.count_by_state(), seen.count_untold()
     hosts = Host.objects.named_to(request.rights)
     key = key_in(request.GET, "host")
     return {
         "states": [(value, label, counts[value]) for value, label in DomainState.choices if value in counts],
         "total": sum(counts.values()),
-        "stale": stale,
-        "missing": seen.filter(missing_since__isnull=False).count(),
+        "stale": sum(untold.values()),
+        "missing": untold["missing"],
         "host": hosts.filter(pk=key).first() if key else None,
         "hosts": hosts.owned().only("hostname", "address")[: HOSTS_OFFERED + 1],
         "hosts_offered": HOSTS_OFFERED,

@@ -335,6 +335,16 @@ def test_domains_are_filtered_by_age_and_chips_say_so(browser: Client) -> None:
     assert 'aria-current="true">Missing' in missing
 
 
+def test_what_is_not_told_is_counted_as_each_row_says() -> None:
+    silent = owned_host(last_seen=timezone.now() - timedelta(days=1))
+    domain(owned_host())
+    domain(silent)
+    gone = [domain(host).pk for host in (silent, owned_host())]
+    Domain.objects.filter(pk__in=gone).update(missing_since=timezone.now())
+    assert Domain.objects.count_untold() == {"missing": 2, "stale": 1}
+    assert sorted(row.stale for row in Domain.objects.with_stale()) == [False, True, True, True]
+
+
 def test_a_table_and_a_row_cost_the_same_queries_at_any_size(browser: Client, ada: User) -> None:
     def cost(path: str) -> int:
         with CaptureQueriesContext(connection) as seen:
