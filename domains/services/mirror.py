@@ -68,7 +68,7 @@ def report(reports: Collection[Report]) -> None:
     named.update(uuid for told in reports for uuid in told.gone)
     if not named:
         return
-    with transaction.atomic():
+    with transaction.atomic(savepoint=False):
         known = _known(Domain.objects.filter(host_id__in={told.host_id for told in reports}, uuid__in=named))
         _apply(
             {

@@ -56,9 +56,7 @@ def take(operation_id: UUID, known: Operation | None = None) -> Held | None:
     tells.
     """
     now = timezone.now()
-    rows = Operation.objects.open().exclude(target_type=TargetType.SELECTION)
-    due = rows.filter(pk=operation_id, due_at__lte=now)
-    operation = known or due.select_related("host").first()
+    operation = known or _due(operation_id, now)
     if operation is None:
         return None
     held = Held(operation, now + HOLD, first=operation.sent_at is None)
@@ -74,10 +72,18 @@ def take(operation_id: UUID, known: Operation | None = None) -> Held | None:
         # Before it is sent, so that one that dies in between leaves no doubt.
         operation.journal_id = operation.host.journal_id if operation.host else ""
         values |= {"sent_at": now, "journal_id": operation.journal_id}
-    taken = rows.filter(pk=operation.pk, due_at=operation.due_at, sent_at=operation.sent_at).update(**values)
+    unchanged = Operation.objects.open().filter(
+        pk=operation.pk, due_at=operation.due_at, sent_at=operation.sent_at
+    )
+    taken = unchanged.update(**values)
     operation.attempts += 1
     operation.sent_at = operation.sent_at or now
     return held if taken else None
+
+
+def _due(operation_id: UUID, now: datetime) -> Operation | None:
+    rows = Operation.objects.open().exclude(target_type=TargetType.SELECTION).select_related("host")
+    return rows.filter(pk=operation_id, due_at__lte=now).first()
 
 
 def agent_for(operation: Operation) -> Agent:

@@ -54,7 +54,7 @@ def move(
         values["started_at"] = Coalesce(F("started_at"), now)
     if state not in OPEN_STATES:
         values |= {"finished_at": now, "due_at": _to_acknowledge(now, fields)}
-    with transaction.atomic():
+    with transaction.atomic(savepoint=False):
         rows = Operation.objects.filter(where, pk=operation.pk, state__in=BEFORE[state])
         if not rows.update(**values):
             return False
@@ -67,8 +67,8 @@ def move(
 
 def _to_acknowledge(now: datetime, fields: Mapping[str, Any]) -> Any:
     """When to tell the daemon that its verdict is stored; one that never had it has nothing to forget."""
-    if "sent_at" in fields and fields["sent_at"] is None:
-        return NEVER
+    if "sent_at" in fields:
+        return NEVER if fields["sent_at"] is None else now
     return Case(When(sent_at__isnull=True, then=Value(NEVER)), default=Value(now))
 
 

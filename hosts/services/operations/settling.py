@@ -5,8 +5,7 @@ from functools import partial
 from typing import Any, Final
 
 from django.db import transaction
-from django.db.models import F, Q
-from django.db.models.functions import Coalesce
+from django.db.models import Q
 from django.utils import timezone
 
 from ... import faults
@@ -37,11 +36,11 @@ def settle(operation: Operation, document: OperationDocument) -> bool:
     """
     state = STATES[document["state"]]
     known: dict[str, Any] = {
-        "sent_at": Coalesce(F("sent_at"), timezone.now()),
+        "sent_at": operation.sent_at or timezone.now(),
         "journal_id": document["journal_id"] or operation.journal_id,
         "progress": document["progress"],
     }
-    with transaction.atomic():
+    with transaction.atomic(savepoint=False):
         if state in (S.SENT, S.RUNNING):
             return move(operation, state, **known) or _progressed(operation, document["progress"])
         problem = document["problem"] if state != S.SUCCEEDED else None
@@ -62,10 +61,9 @@ def end(
 ) -> bool:
     """Give an operation its verdict, if it has none and is as `where` says; return whether it got it."""
     detail = problem["detail"] if problem else ""
-    with transaction.atomic():
-        ended = move(operation, state, detail=detail, where=where, problem=problem, **fields)
-        if ended and operation.parent_id:
-            transaction.on_commit(partial(child_ended, operation.parent_id))
+    ended = move(operation, state, detail=detail, where=where, problem=problem, **fields)
+    if ended and operation.parent_id:
+        transaction.on_commit(partial(child_ended, operation.parent_id))
     return ended
 
 
@@ -84,8 +82,8 @@ def settle_report(host_id: int, document: Mapping[str, Any]) -> bool:
         checked = operation_document(document)
     except BadPayload:
         return False
-    given = Operation.objects.exclude(sent_at=None)
-    operation = given.filter(pk=checked["id"], host=host_id).order_by().first()
+    given = Operation.objects.filter(pk=checked["id"], host=host_id, sent_at__isnull=False)
+    operation = given.first()
     return operation is not None and settle(operation, checked)
 
 
