@@ -160,12 +160,14 @@ def test_only_the_guest_of_an_id_is_forced_off(driver: Driver) -> None:
 
 def test_facts(driver: Driver) -> None:
     assert driver.facts(uuid_of("nobody")) is None
-    off, on = driver.facts(uuid_of("off"), xml=True), driver.facts(uuid_of("on"), job=True)
+    off, on = driver.facts(uuid_of("off"), stored=True), driver.facts(uuid_of("on"), job=True)
     assert off
     assert on
-    assert (off.id, off.state, off.persistent, off.active) == (None, "shutoff", True, False)
-    assert off.kept.startswith("<domain")
-    assert (on.state, on.active, on.working, on.kept) == ("running", True, False, "")
+    assert (off.id, off.state, off.active) == (None, "shutoff", False)
+    assert off.stored
+    assert (off.stored.persistent, off.stored.autostart, off.stored.managed_save) == (True, False, False)
+    assert off.stored.xml.startswith("<domain")
+    assert (on.state, on.active, on.working, on.stored) == ("running", True, False, None)
 
 
 @pytest.mark.parametrize(

@@ -26,10 +26,10 @@ class Looks:
         self.answered.set()
         real = facts.facts
 
-        def look(session: Session, uuid: str, *, job: bool, xml: bool) -> Facts | None:
+        def look(session: Session, uuid: str, *, job: bool, stored: bool) -> Facts | None:
             self.begun += 1
             assert self.answered.wait(20)
-            return real(session, uuid, job=job, xml=xml)
+            return real(session, uuid, job=job, stored=stored)
 
         monkeypatch.setattr(facts, "facts", look)
 

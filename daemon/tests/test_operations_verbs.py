@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
-from virshmanagerd.driver import Facts
+from virshmanagerd.driver import Facts, Stored
 from virshmanagerd.driver.single import xml_hash
 from virshmanagerd.errors import InvalidXML, NoSuchDomain, WrongState, XmlChanged
 from virshmanagerd.journal import Entry, Json
@@ -32,6 +34,8 @@ metadata  +       +       +      +        +       +       +           +
 """
 HEADER, *ROWS = (line.split() for line in ALLOWED.strip().splitlines())
 
+STORED = Stored(persistent=True, autostart=False, managed_save=True, xml="")
+
 
 def facts(
     state: str = "running",
@@ -42,9 +46,8 @@ def facts(
     saved: bool = False,
     kept: str = "",
 ) -> Facts:
-    return Facts(
-        number if state in {*ACTIVE, UNKNOWN} else None, state, persistent, autostart, saved, kept=kept
-    )
+    stored = Stored(persistent=persistent, autostart=autostart, managed_save=saved, xml=kept)
+    return Facts(number if state in {*ACTIVE, UNKNOWN} else None, state, stored=stored)
 
 
 def entry(verb: str, *, args: Json | None = None, seen: Json | None = None, **more: object) -> Entry:
@@ -53,11 +56,16 @@ def entry(verb: str, *, args: Json | None = None, seen: Json | None = None, **mo
 
 
 def check(asked: Entry, found: Facts | None) -> Json | None:
-    return VERBS[asked.verb].check(found, asked)
+    return VERBS[asked.verb].check(as_asked(asked, found), asked)
 
 
 def observe(asked: Entry, found: Facts | None) -> Seen:
-    return VERBS[asked.verb].observe(found, asked)
+    return VERBS[asked.verb].observe(as_asked(asked, found), asked)
+
+
+def as_asked(asked: Entry, found: Facts | None) -> Facts | None:
+    """What its verb gets to see: what is stored is there only for those that ask for it."""
+    return found if found is None or VERBS[asked.verb].stored else replace(found, stored=None)
 
 
 def xml(title: str = "", *, name: str = "d", uuid: str = UUID, tags: str = "") -> str:
@@ -74,13 +82,13 @@ def test_every_verb_is_tried_in_every_state() -> None:
 
 @pytest.mark.parametrize("verb", ["start", "restore", "shutdown", "undefine", "save"])
 def test_a_crashed_guest_that_is_in_memory_still_is_not_off(verb: str) -> None:
-    preserved = Facts(7, "crashed", persistent=True, autostart=False, managed_save=True)
+    preserved = Facts(7, "crashed", stored=STORED)
     with pytest.raises(WrongState):
         check(entry(verb), preserved)
 
 
 def test_a_crashed_guest_that_is_in_memory_still_is_forced_off() -> None:
-    preserved = Facts(7, "crashed", persistent=True, autostart=False, managed_save=False)
+    preserved = Facts(7, "crashed")
     assert check(entry("destroy"), preserved) == {"id": 7}
     assert observe(entry("destroy", remembered={"id": 7}), preserved) is Seen.ABSENT
 

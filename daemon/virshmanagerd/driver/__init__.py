@@ -35,7 +35,7 @@ from virshmanagerd.driver.calls import CallLost, Calls, Limits, exit_process
 from virshmanagerd.driver.consoles import End
 from virshmanagerd.driver.eventloop import LOOP, Timer
 from virshmanagerd.driver.events import Events, Publisher
-from virshmanagerd.driver.facts import Facts
+from virshmanagerd.driver.facts import Facts, Stored
 from virshmanagerd.driver.lines import Line, Lines
 from virshmanagerd.driver.link import Link
 from virshmanagerd.driver.pool import Pool
@@ -53,6 +53,7 @@ __all__ = [
     "Line",
     "Listener",
     "SerialConsole",
+    "Stored",
     "Which",
     "canonical",
 ]
@@ -180,12 +181,12 @@ class Driver:
         picture = self._ask(partial(screen.take, uuid=canonical(uuid)), self._limits.read)
         return screen.as_png(picture)
 
-    def facts(self, uuid: str, *, job: bool = False, xml: bool = False) -> Facts | None:
+    def facts(self, uuid: str, *, job: bool = False, stored: bool = False) -> Facts | None:
         """What must be known of a domain to change it; None when there is no such domain.
 
         Raises LibvirtDown, QueueFull, HypervisorBusy.
         """
-        work = partial(facts.facts, uuid=canonical(uuid), job=job, xml=xml)
+        work = partial(facts.facts, uuid=canonical(uuid), job=job, stored=stored)
         # For its job the guest's process is asked: if that is stuck, those who read keep their session.
         return self._ask(work, self._limits.read, Line.LONG if job else Line.READ)
 

@@ -22,19 +22,27 @@ NO_JOB: Final = (
 
 
 @dataclass(frozen=True)
-class Facts:
-    """One domain. `id` is None while it is off; `working`: a job of libvirt's is not over; `kept` is its XML.
+class Stored:
+    """What libvirt keeps of a domain. `xml` is the inactive one; a transient domain has only the live one."""
 
-    `working` and `kept` are known only when they were asked for.
+    persistent: bool
+    autostart: bool
+    managed_save: bool
+    xml: str
+
+
+@dataclass(frozen=True)
+class Facts:
+    """One domain. `id` is None while it is off; `working`: a job of libvirt's is not over.
+
+    `working` and `stored` are known only when they were asked for: each is another word with libvirt, and
+    somebody waits for the change.
     """
 
     id: int | None
     state: str
-    persistent: bool
-    autostart: bool
-    managed_save: bool
     working: bool = False
-    kept: str = ""
+    stored: Stored | None = None
 
     @property
     def active(self) -> bool:
@@ -42,14 +50,14 @@ class Facts:
         return in_memory(self.state, has_id=self.id is not None)
 
 
-def facts(session: Session, uuid: str, *, job: bool, xml: bool) -> Facts | None:
+def facts(session: Session, uuid: str, *, job: bool, stored: bool) -> Facts | None:
     """What libvirt knows without the guest's process; None when there is no such domain.
 
-    With `job` and `xml` also whether a job runs, and the inactive XML, else the live one.
+    With `job` and `stored` also whether a job runs, and what is kept.
     """
     try:
         handle = session.connection.lookupByUUIDString(uuid)
-        return _facts(handle, job=job, xml=xml)
+        return _facts(handle, job=job, stored=stored)
     except libvirt.libvirtError as error:
         if error.get_error_code() == libvirt.VIR_ERR_NO_DOMAIN:
             return None
@@ -63,19 +71,25 @@ def progress(session: Session, uuid: str) -> int | None:
     return min(100, 100 * processed // total) if total > 0 else None
 
 
-def _facts(handle: libvirt.virDomain, *, job: bool, xml: bool) -> Facts:
+def _facts(handle: libvirt.virDomain, *, job: bool, stored: bool) -> Facts:
     # The handle's own id is the one it was looked up with: state and id are asked of the same moment's.
     state = state_word(handle.state()[0])
-    persistent = bool(handle.isPersistent())
     active = in_memory(state, has_id=handle.ID() >= 0)
     return Facts(
         id=handle.ID() if active and handle.ID() >= 0 else None,
         state=state,
+        working=job and active and _works(handle),
+        stored=_stored(handle) if stored else None,
+    )
+
+
+def _stored(handle: libvirt.virDomain) -> Stored:
+    persistent = bool(handle.isPersistent())
+    return Stored(
         persistent=persistent,
         autostart=persistent and flag_of(handle.autostart),
         managed_save=persistent and flag_of(handle.hasManagedSaveImage),
-        working=job and active and _works(handle),
-        kept=handle.XMLDesc(libvirt.VIR_DOMAIN_XML_INACTIVE if persistent else 0) if xml else "",
+        xml=handle.XMLDesc(libvirt.VIR_DOMAIN_XML_INACTIVE if persistent else 0),
     )
 
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from virshmanagerd.driver import Facts
+from virshmanagerd.driver import Facts, Stored
 from virshmanagerd.driver.single import xml_hash
 from virshmanagerd.errors import NoSuchDomain, WrongState, XmlChanged
 from virshmanagerd.journal import Entry, Json
@@ -30,7 +30,7 @@ def restore(facts: Facts | None, _entry: Entry) -> Json | None:
     """A domain that is off, with a saved state."""
     if there(facts).active:
         raise WrongState("the domain is running already")
-    if not there(facts).managed_save:
+    if not stored(facts).managed_save:
         raise WrongState("the domain has no saved state")
     return {"active": False}
 
@@ -87,22 +87,22 @@ def resume(facts: Facts | None, _entry: Entry) -> Json | None:
 
 def save(facts: Facts | None, _entry: Entry) -> Json | None:
     """A guest that runs or is paused, with a definition that outlives it."""
-    domain = there(facts)
-    if not domain.active and domain.managed_save:
+    domain, kept = there(facts), stored(facts)
+    if not domain.active and kept.managed_save:
         return None
     if domain.state not in MAY_BE_SAVED:
         raise WrongState("the domain is not running")
-    if not domain.persistent:
+    if not kept.persistent:
         raise WrongState("the domain is transient: it would be gone after saving")
     return {}
 
 
 def autostart(facts: Facts | None, entry: Entry) -> Json | None:
     """A domain whose autostart is not what was wanted."""
-    domain = there(facts)
-    if not domain.persistent:
+    kept = stored(facts)
+    if not kept.persistent:
         raise WrongState("the domain is transient: it cannot start with the host")
-    return None if domain.autostart is entry.args["enabled"] else {}
+    return None if kept.autostart is entry.args["enabled"] else {}
 
 
 def undefine(facts: Facts | None, _entry: Entry) -> Json | None:
@@ -121,7 +121,7 @@ def metadata(facts: Facts | None, _entry: Entry) -> Json | None:
 def define(facts: Facts | None, entry: Entry) -> Json | None:
     """XML that can be read, over the definition that its writer has seen."""
     definition = Definition.of(entry)
-    before = None if facts is None else xml_hash(facts.kept)
+    before = None if facts is None else xml_hash(stored(facts).xml)
     if "xml_hash" in entry.precondition and entry.precondition["xml_hash"] != before:
         raise XmlChanged("the domain's XML is not what it was when the change was written")
     return {"uuid": definition.uuid, "before": before}
@@ -132,3 +132,11 @@ def there(facts: Facts | None) -> Facts:
     if facts is None:
         raise NoSuchDomain("no domain has this UUID")
     return facts
+
+
+def stored(facts: Facts | None) -> Stored:
+    """What is kept of a domain that exists, for verbs that ask for it. Raises NoSuchDomain."""
+    kept = there(facts).stored
+    if kept is None:
+        raise TypeError("the verb does not ask for what is stored")
+    return kept

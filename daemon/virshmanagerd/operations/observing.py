@@ -13,7 +13,7 @@ from virshmanagerd.driver import Facts
 from virshmanagerd.driver.single import xml_hash
 from virshmanagerd.errors import WrongState, XmlChanged
 from virshmanagerd.journal import Entry, Json
-from virshmanagerd.operations.checks import there
+from virshmanagerd.operations.checks import stored, there
 from virshmanagerd.operations.defining import Definition
 
 Check = Callable[[Facts | None, Entry], Json | None]
@@ -42,7 +42,7 @@ def started(facts: Facts | None, entry: Entry) -> Seen:
     """A start, or a restoring. It was off before: if it is in memory now, then by this or as if by it."""
     if there(facts).active:
         return Seen.APPLIED
-    if entry.verb == "restore" and not there(facts).managed_save:
+    if entry.verb == "restore" and not stored(facts).managed_save:
         raise WrongState("the domain is off, and has no saved state any more")
     return Seen.ABSENT
 
@@ -64,7 +64,7 @@ def untold(_facts: Facts | None, _entry: Entry) -> Seen:
 
 def described(facts: Facts | None, entry: Entry) -> Seen:
     """Title, description and tags, as they are read."""
-    found = domainxml.summary(domainxml.parse(there(facts).kept))
+    found = domainxml.summary(domainxml.parse(stored(facts).xml))
     said = {"title": found["title"] or "", "description": found["description"] or "", "tags": found["tags"]}
     wanted = {name: _as_read(value) for name, value in entry.args.items()}
     return Seen.APPLIED if all(said[name] == value for name, value in wanted.items()) else Seen.ABSENT
@@ -77,9 +77,9 @@ def undefined(facts: Facts | None, _entry: Entry) -> Seen:
 
 def defined(facts: Facts | None, entry: Entry) -> Seen:
     """A definition. XML that is neither what was there nor what was sent is somebody else's."""
-    if (None if facts is None else xml_hash(facts.kept)) == entry.remembered["before"]:
+    if (None if facts is None else xml_hash(stored(facts).xml)) == entry.remembered["before"]:
         return Seen.ABSENT
-    if facts is None or not Definition.of(entry).agrees(facts.kept):
+    if facts is None or not Definition.of(entry).agrees(stored(facts).xml):
         raise XmlChanged("the domain's XML was changed by somebody else meanwhile")
     return Seen.APPLIED
 

@@ -27,17 +27,17 @@ NOT_READ: Final[Mapping[str, None]] = MappingProxyType({"domain": None})
 class Verb:
     """One change.
 
-    ``call`` returns when libvirt has answered. ``xml``: its facts need the domain's XML. ``converges``: it
-    sets a state, so what it was to bring about may be there by somebody else's hand just as well. ``waits``:
-    after its call it waits for what ``observe`` says, until the deadline. ``aborts``: cancelling it ends
-    libvirt's job.
+    ``call`` returns when libvirt has answered. ``stored``: its facts need what libvirt keeps of the domain.
+    ``converges``: it sets a state, so what it was to bring about may be there by somebody else's hand just as
+    well. ``waits``: after its call it waits for what ``observe`` says, until the deadline. ``aborts``:
+    cancelling it ends libvirt's job.
     """
 
     check: Check
     call: Callable[[Session, Entry], None]
     observe: Observe
     line: Line = Line.WRITE
-    xml: bool = False
+    stored: bool = False
     converges: bool = True
     waits: bool = False
     aborts: bool = False
@@ -54,7 +54,7 @@ class Verb:
 
     def look(self, driver: Driver, entry: Entry, *, job: bool = False) -> Facts | None:
         """The facts of the target. Raises DriverError."""
-        return driver.facts(uuid_of(entry), job=job, xml=self.xml)
+        return driver.facts(uuid_of(entry), job=job, stored=self.stored)
 
     def result(
         self, driver: Driver, entry: Entry, row: Callable[[str], Domain | None] | None = None
@@ -101,10 +101,10 @@ def _define(session: Session, entry: Entry) -> None:
 def _definition(driver: Driver, entry: Entry) -> dict[str, Any]:
     uuid = uuid_of(entry)
     try:
-        facts = driver.facts(uuid, xml=True)
+        facts = driver.facts(uuid, stored=True)
     except DriverError:
         facts = None
-    return {"uuid": uuid, "xml_hash": None if facts is None else xml_hash(facts.kept)}
+    return {"uuid": uuid, "xml_hash": None if facts is None else xml_hash(checks.stored(facts).xml)}
 
 
 VERBS: Final[Mapping[str, Verb]] = MappingProxyType(
@@ -116,13 +116,20 @@ VERBS: Final[Mapping[str, Verb]] = MappingProxyType(
         "destroy": Verb(checks.destroy, _destroy, observing.destroyed, Line.URGENT),
         "suspend": Verb(checks.suspend, _on_domain(writing.suspend), converges(checks.suspend)),
         "resume": Verb(checks.resume, _on_domain(writing.resume), converges(checks.resume)),
-        "save": Verb(checks.save, _on_domain(writing.save), converges(checks.save), Line.LONG, aborts=True),
-        "restore": Verb(
-            checks.restore, _on_domain(writing.restore), observing.started, Line.LONG, converges=False
+        "save": Verb(
+            checks.save, _on_domain(writing.save), converges(checks.save), Line.LONG, stored=True, aborts=True
         ),
-        "autostart": Verb(checks.autostart, _autostart, converges(checks.autostart)),
+        "restore": Verb(
+            checks.restore,
+            _on_domain(writing.restore),
+            observing.started,
+            Line.LONG,
+            stored=True,
+            converges=False,
+        ),
+        "autostart": Verb(checks.autostart, _autostart, converges(checks.autostart), stored=True),
         "undefine": Verb(checks.undefine, _on_domain(writing.undefine), observing.undefined),
-        "metadata": Verb(checks.metadata, _metadata, observing.described, xml=True),
-        "define": Verb(checks.define, _define, observing.defined, xml=True),
+        "metadata": Verb(checks.metadata, _metadata, observing.described, stored=True),
+        "define": Verb(checks.define, _define, observing.defined, stored=True),
     }
 )
