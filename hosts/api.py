@@ -41,7 +41,8 @@ from .serializers import (
 _SHOWN: Final = OperationDetailSerializer()
 LONGEST_WAIT_SECONDS: Final = 30
 # RFC 7240, section 4.3: `wait=10`, alone or among other preferences.
-WAIT: Final = re.compile(r'(?:^|[,;])\s*wait\s*=\s*"?(\d{1,9})"?\s*(?=[,;]|$)', re.IGNORECASE)
+# Nine digits of a number tell that it is too long.
+WAIT: Final = re.compile(r'(?:^|[,;])\s*wait\s*=\s*"?(\d{1,9})\d*"?\s*(?=[,;]|$)', re.IGNORECASE)
 KEY_HEADER = OpenApiParameter(
     "Idempotency-Key", str, OpenApiParameter.HEADER, description="The same key: the same operation."
 )
