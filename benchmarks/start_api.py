@@ -1,15 +1,23 @@
-"""A start by the API that waits for its verdict, against the same call by libvirt on the hypervisor."""
+"""A start by the API that waits for its verdict, against the same call by libvirt on the hypervisor.
+
+Guests are emulated here: one that boots has a processor of the machine for itself from the moment at which
+libvirt's call returns, and the verdict must wait for what is left. Beside it one is started that halts at its
+first instruction, as if guests had processors of their own.
+"""
 
 import http.client
 import socket
 import time
 from contextlib import closing
+from dataclasses import replace
+from typing import Any
 
+from tests.lab.hypervisor import Guest
 from tests.lab.machine import wait_for
 from tests.lab.server import PORT
 from tests.networks import socket_in
 
-from .tools.report import Figure, Target, begin
+from .tools.report import Figure, Target, begin, section
 from .tools.site import Site, site
 
 TIMES = 30
@@ -22,8 +30,17 @@ def main() -> None:
     runs = begin(
         "start_api", "POST .../start/ with `Prefer: wait`, against libvirt-python on the host", runs=TIMES
     )
+    with site(10) as ours, closing(connected(ours)) as connection:
+        section("a guest that boots")
+        measure(ours, connection, runs)
+        section("a guest that halts at once")
+        measure(halting(ours), connection, runs)
+
+
+def measure(ours: Site, connection: http.client.HTTPConnection, runs: int) -> None:
+    """Start the domain by turns, and print what it took."""
     alone, by_api = Figure("libvirt-python on the hypervisor", "ms", 1), Figure("by the API", "ms", 1)
-    with site(10) as ours, closing(connected(ours)) as connection, ours.beside("start") as beside:
+    with ours.beside("start", name=str(ours.domain["name"])) as beside:
         for _ in range(runs):
             beside.tell()
             alone.add(1000 * float(beside.heard("started")["seconds"]))
@@ -33,6 +50,18 @@ def main() -> None:
     alone.show()
     by_api.show()
     Figure("more, of the medians", "ms", 1, [by_api.median - alone.median]).show(Target(MOST_MORE))
+
+
+def halting(ours: Site) -> Site:
+    """The same with another domain, whose guest halts at once."""
+    guest = Guest("halting", running=False, halts=True)
+    ours.hypervisor.add_guest(guest)
+
+    def found() -> list[dict[str, Any]]:
+        return ours.server.everything(f"domains/?search={guest.uuid}")
+
+    wait_for(found, "the guest that halts is listed")
+    return replace(ours, domain=found()[0])
 
 
 def connected(ours: Site) -> http.client.HTTPConnection:

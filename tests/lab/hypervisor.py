@@ -31,6 +31,8 @@ namespaces = []
 """
 # Tests count what QEMU and guests wrote: nothing of it may be rolled away.
 _VIRTLOGD_CONF = f"max_size = {100 * 2**20}\n"
+# cli; hlt, and again after an NMI: at the address from which an x86 processor begins, 16 bytes below the end.
+_HALTING_FIRMWARE = b"\xfa\xf4\xeb\xfc".rjust(2**16 - 12, b"\xf4").ljust(2**16, b"\xf4")
 _QEMU_SCHEMA = "http://libvirt.org/schemas/domain/qemu/1.0"
 
 
@@ -40,12 +42,14 @@ class Guest:
 
     Of a `traced` one QEMU logs each command that it gets, and the log of its serial line grows for ever.
     `agent` gives it the channel of a guest agent, and calls `guest-agent` with these words: "hear,endless".
+    One that `halts` does so at its first instruction, and takes no processor.
     """
 
     name: str
     running: bool = True
     traced: bool = False
     agent: str = ""
+    halts: bool = False
     uuid: str = field(default_factory=lambda: str(uuid.uuid4()))
 
 
@@ -165,6 +169,13 @@ class Hypervisor(Machine):
             line.text = f"{line.text} agent={guest.agent}"
             channel = ElementTree.SubElement(_element(domain, "devices"), "channel", type="unix")
             ElementTree.SubElement(channel, "target", type="virtio", name="org.qemu.guest_agent.0")
+        if guest.halts:
+            disk.with_suffix(".rom").write_bytes(_HALTING_FIRMWARE)
+            system = _element(domain, "os")
+            for tag in ("kernel", "initrd", "cmdline"):
+                system.remove(_element(system, tag))
+            loader = ElementTree.SubElement(system, "loader", readonly="yes", type="rom")
+            loader.text = f"/var/lib/libvirt/images/{guest.name}.rom"
         if guest.traced:
             command = ElementTree.SubElement(domain, f"{{{_QEMU_SCHEMA}}}commandline")
             for value in ("-trace", "handle_qmp_command"):
