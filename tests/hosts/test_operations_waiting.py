@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 from django.contrib.auth.models import User
+from django.db import IntegrityError
 from django.utils import timezone
 from kombu.exceptions import OperationalError as BrokerError
 
@@ -156,6 +157,14 @@ def overtaken(operation: Operation) -> None:
 def test_two_requests_with_one_key_give_one_operation(host: Host, ada: User) -> None:
     found = at_once(*[lambda: asked_for(host, ada, key="k").pk] * 4)
     assert len(set(found)) == Operation.objects.count() == 1
+
+
+@pytest.mark.parametrize("key", ["", "k"])
+def test_of_a_host_that_was_forgotten_meanwhile_nothing_is_accepted(host: Host, ada: User, key: str) -> None:
+    Host.objects.all().delete()
+    with pytest.raises(IntegrityError):
+        asked_for(host, ada, key=key)
+    assert not Operation.objects.exists()
 
 
 def test_two_carriers_never_send_one_operation_twice(host: Host, journal: Journal, ada: User) -> None:

@@ -8,6 +8,7 @@ from uuid import UUID
 
 from django.contrib.auth.models import User
 from django.db import IntegrityError, transaction
+from django.db.models import QuerySet
 from django.utils import timezone
 
 from ... import faults
@@ -96,7 +97,9 @@ def store(operation: Operation, *, tell: bool = True) -> bool:
             if tell:
                 announce([operation])
     except IntegrityError:
-        if operation.idempotency_key is None:
+        key = operation.idempotency_key
+        # It may be for another reason, such as a host that was forgotten meanwhile: then nothing is stored.
+        if key is None or not _used(operation.actor, key).exists():
             raise
         return False
     return True
@@ -110,10 +113,15 @@ def replayed(actor: User, key: str, fingerprint: str) -> Operation | None:
     """
     if not key:
         return None
-    found = Operation.objects.filter(actor=actor, idempotency_key=key).first()
+    found = _used(actor, key).first()
     if found is not None and found.fingerprint != fingerprint:
         raise KeyReused
     return found
+
+
+def _used(actor: User | None, key: str) -> QuerySet[Operation]:
+    """The operation that was asked for with this key."""
+    return Operation.objects.filter(actor=actor, idempotency_key=key)
 
 
 def wake_carriers(host_ids: Iterable[int]) -> None:
