@@ -6,7 +6,7 @@ from typing import Any, Final
 from django.db.models import QuerySet
 
 from access.choices import Role
-from access.permissions import Rights
+from access.permissions import EVERYTHING, Rights
 
 DomainCounts = dict[str, int]
 CountDomains = Callable[[Collection[int]], dict[int, DomainCounts]]
@@ -41,3 +41,8 @@ def is_granted_domain(rights: Rights, role: Role, key: int | str) -> bool:
 def ids_of_granted_domains(rights: Rights, role: Role, field: str = "pk") -> QuerySet[Any, int]:
     """The ids of the domains on which a role is had, or with `field` those of their hosts, for a query."""
     return _granted[0](rights, role).order_by().values_list(field, flat=True)
+
+
+def ids_of_domains() -> QuerySet[Any, int]:
+    """The ids of all domains that are there, for a query."""
+    return ids_of_granted_domains(Rights(roles={EVERYTHING: Role.VIEWER}), Role.VIEWER)

@@ -4,7 +4,7 @@ from typing import Self
 
 from django.contrib.auth.models import User
 from django.db import models
-from django.db.models import Q, QuerySet
+from django.db.models import Exists, OuterRef, Q, QuerySet
 from django.utils import timezone
 from uuid_utils.compat import uuid7
 
@@ -32,14 +32,20 @@ class OperationQuerySet(QuerySet["Operation"]):
     def granted(self, rights: Rights, role: Role) -> Self:
         """The operations on hosts and domains on which a role is had, and those on many that the user began.
 
-        The parts of these are judged by themselves: who began them may see some of them no more.
+        The parts of these are judged by themselves: who began them may see some of them no more. A domain
+        that is gone, mostly by what was asked for, has no tags that would tell who has a role on it: who has
+        roles by tags sees what he asked for himself.
         """
         if rights.everywhere(role):
             return self
-        domains = siblings.ids_of_granted_domains(rights, role)
+        of_domains = Q(target_id__in=siblings.ids_of_granted_domains(rights, role))
+        of_domains |= Q(target_id__in=rights.keys(Target.DOMAIN, role))
+        if role == Role.VIEWER and rights.tags(role):
+            there = Exists(siblings.ids_of_domains().filter(pk=OuterRef("target_id")))
+            of_domains |= Q(~there, actor=rights.user)
         return self.filter(
             Q(host__in=rights.keys(Target.HOST, role))
-            | Q(target_type=TargetType.DOMAIN, target_id__in=domains)
+            | (Q(target_type=TargetType.DOMAIN) & of_domains)
             | Q(target_type=TargetType.SELECTION, actor=rights.user)
         )
 

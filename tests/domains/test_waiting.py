@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Callable
+from uuid import UUID
 
 import pytest
 from django.contrib.auth.models import User
@@ -10,8 +11,11 @@ from rest_framework.test import APIClient
 from access.choices import Role
 from access.models import ApiToken, Grant
 from access.services import create_token
+from domains.models import Domain
+from hosts.choices import OperationState
 from hosts.models import Operation
 from hosts.services.operations import waiting
+from hosts.services.operations.settling import end
 from tests.access.granting import granted
 
 from .factories import domain
@@ -58,3 +62,28 @@ def test_he_waits_for_as_long_as_he_may_see_it(
     assert time.monotonic() - begun < 15
     assert answer.status_code == status
     assert (str(Operation.objects.get().pk) in answer.content.decode()) == (status == 202)
+
+
+@pytest.mark.parametrize("by_tag", [True, False])
+def test_he_hears_what_became_of_a_domain_that_is_gone_by_it(
+    sam: User, monkeypatch: pytest.MonkeyPatch, *, by_tag: bool
+) -> None:
+    row = domain(state="running", id=1, persistent=False, tags=["prod"])
+    granted(sam, Role.OPERATOR, "prod" if by_tag else row)
+    _, text = create_token(user=sam, name="of sam", scope="operate")
+
+    def carry(pk: UUID, **_: object) -> bool:
+        Domain.objects.all().delete()
+        end(Operation.objects.get(pk=pk), OperationState.SUCCEEDED)
+        return True
+
+    monkeypatch.setattr(waiting, "carry", carry)
+    monkeypatch.setattr(waiting, "LOOK_SECONDS", 0)
+    client = APIClient()
+    client.credentials(HTTP_AUTHORIZATION=f"Token {text}", HTTP_PREFER="wait=10")
+    answer = client.post(f"/api/domains/{row.pk}/shutdown/", {}, format="json")
+    assert (answer.status_code, answer.json().get("state")) == (200, "succeeded")
+    assert client.get(answer.headers["Location"]).json()["state"] == "succeeded"
+    # A role on the domain itself is known still; of tags that are gone what others did is theirs to see.
+    Operation.objects.update(actor=None)
+    assert client.get(answer.headers["Location"]).status_code == (404 if by_tag else 200)
