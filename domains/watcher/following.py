@@ -31,6 +31,8 @@ REFUSED_PAUSE: Final = 60.0
 # One that ends sooner counts as a failure: a daemon that hangs up at once is not dialled for ever.
 PROVEN_SECONDS: Final = 10.0
 ALIVE_SECONDS: Final = 10.0
+# A question is some bytes: only of a host that has us answer a lot and reads nothing has it to wait.
+ASK_SECONDS: Final = 1.0
 # Hosts that come up together are not measured together for ever, unless somebody looks at one.
 SPREAD_SECONDS: Final = 20.0
 
@@ -105,7 +107,10 @@ class Follower:
         if seconds < SPREAD_SECONDS or asyncio.get_running_loop().time() > self._measured_from:
             self._period = seconds
             try:
-                await self._stream.send(f'{{"type":"stats","seconds":{seconds}}}')
+                async with asyncio.timeout(ASK_SECONDS):
+                    await self._stream.send(f'{{"type":"stats","seconds":{seconds}}}')
+            except TimeoutError:
+                self.fail("it reads nothing")
             except AgentError:
                 return  # its reader hears of it, too
 

@@ -15,6 +15,7 @@ from domains import services
 from domains.models import Domain
 from domains.watcher import HEARD_KEY, Watcher, asking, inbox, listing, watcher_beats
 from hosts import live
+from hosts.agent.stream import Stream
 from hosts.choices import Trust
 from hosts.models import Host
 from tests.hosts.daemons import PlayedDaemon
@@ -355,6 +356,32 @@ async def test_statistics_are_asked_for_and_kept(
     await until(asked)
     daemon.say(json.dumps({"type": "domain.stats", "at": 7, "domains": []}))
     await until(stored)
+
+
+async def test_a_host_that_takes_no_question_keeps_no_other_from_being_asked(
+    play: Play, watcher: Watcher, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As one does that has us answer its pings, and reads the answers at its leisure."""
+    deaf, honest = play(), play()
+    well = Stream.send
+    blocked = asyncio.Event()
+
+    async def send(stream: Stream, message: str | bytes) -> None:
+        if stream._connection.remote_address[1] == deaf.port and "stats" in str(message):
+            blocked.set()
+            await asyncio.sleep(60)
+        await well(stream, message)
+
+    monkeypatch.setattr(Stream, "send", send)
+    await database_sync_to_async(deaf.host)()
+    await asyncio.wait_for(blocked.wait(), 15)
+    await database_sync_to_async(honest.host)()
+
+    async def asked() -> bool:
+        return {"type": "stats", "seconds": 30} in honest.heard
+
+    await until(asked)
+    assert "it reads nothing" in await dropped(deaf)
 
 
 async def test_a_followed_host_lives_and_one_that_went_does_not(play: Play, watcher: Watcher) -> None:
