@@ -46,6 +46,8 @@ class DomainQuerySet(QuerySet["Domain"]):
         """Annotate `stale`: the state is only the last one known, since its host no longer tells."""
         return self.annotate(host_status=status_expression("host__", now)).annotate(
             stale=Case(
+                # Its daemon tells that much, and of the domains no more.
+                When(host__libvirt_alive=False, then=Value(True)),
                 When(host_status=Status.ONLINE, missing_since__isnull=True, then=Value(False)),
                 default=Value(True),
                 output_field=models.BooleanField(),
@@ -63,7 +65,7 @@ class DomainQuerySet(QuerySet["Domain"]):
         """
         missing = Q(missing_since__isnull=False)
         hosts: QuerySet[Any] = Host.objects.with_status()
-        silent = hosts.exclude(status=Status.ONLINE).values("pk")
+        silent = hosts.filter(~Q(status=Status.ONLINE) | Q(libvirt_alive=False)).values("pk")
         untold = self.filter(missing | Q(host__in=silent))
         return untold.aggregate(missing=Count("pk", filter=missing), stale=Count("pk", filter=~missing))
 

@@ -14,7 +14,7 @@ from domains.models import Domain
 from domains.services import Report, count_domains, mirror, report
 from hosts import live
 from hosts.payloads import DomainFacts, host_facts
-from hosts.services import refreshing
+from hosts.services import note_libvirt_down, refreshing
 from hosts.signals import domain_gone, domain_reported, listing_received
 from tests.hosts.factories import told_host
 
@@ -61,6 +61,14 @@ def test_a_persistent_domain_that_vanishes_is_marked_and_comes_back() -> None:
     mirror(host, [report])
     row = Domain.objects.with_stale().get()
     assert (row.missing_since, row.stale) == (None, False)
+
+
+def test_without_libvirt_nobody_tells_how_the_domains_are() -> None:
+    host = owned_host(libvirt_alive=True)
+    mirror(host, [facts(state="running")])
+    assert (Domain.objects.with_stale().get().stale, Domain.objects.count_untold()["stale"]) == (False, 0)
+    note_libvirt_down(host.pk, "connection reset")
+    assert (Domain.objects.with_stale().get().stale, Domain.objects.count_untold()["stale"]) == (True, 1)
 
 
 def test_a_transient_domain_that_ends_disappears() -> None:
