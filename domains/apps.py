@@ -32,11 +32,12 @@ def _mirror(
     domains: Any,
     asked_at: Any = None,
     listed_before: Any = None,
+    adds: bool = True,
     **_: object,
 ) -> None:
     from . import services
 
-    services.mirror(host, domains, as_of=asked_at, listed_before=listed_before)
+    services.mirror(host, domains, as_of=asked_at, listed_before=listed_before, adds=adds)
 
 
 def _report(sender: object, *, host_id: int, domains: Any = (), uuids: Any = (), **_: object) -> None:  # noqa: ARG001 -- a receiver

@@ -37,13 +37,15 @@ def mirror(
     *,
     as_of: datetime | None = None,
     listed_before: datetime | None = None,
+    adds: bool = True,
 ) -> Difference:
     """Make the mirror of `host` say what the host reported, in one transaction.
 
     A listing that changes nothing writes nothing. A persistent domain that is not reported any more is marked
     (`missing_since`), since absence is not deletion; a transient one has ended, and goes. What was written
     after `as_of`, when the host was asked, is newer than its answer, and stays. What has vanished was seen
-    when the host was `listed_before`.
+    when the host was `listed_before`. Without `adds` what is not known stays so: what went after `as_of` has
+    left no row that would tell.
     """
     with transaction.atomic():
         rows = Domain.objects.filter(host=host)
@@ -51,7 +53,7 @@ def mirror(
         newer = set(_written_after(rows, as_of)) if as_of else set()
         difference = diff(
             {uuid: row for uuid, row in known.items() if uuid not in newer},
-            [facts for facts in domains if facts["uuid"] not in newer],
+            [facts for facts in domains if facts["uuid"] not in newer and (adds or facts["uuid"] in known)],
         )
         _apply({host.pk: difference})
         _mark_missing(difference.vanished, listed_before)

@@ -19,7 +19,7 @@ from ..signals import listing_received
 from .records import announce, set_problem, write
 from .turns import writing_turn
 from .twins import TWINS
-from .watching import BAD_EVENTS
+from .watching import BAD_EVENTS, is_followed
 
 # What changes all the time, and is shown on the page of the host alone.
 RESTLESS = frozenset({"load", "memory_free"})
@@ -133,6 +133,8 @@ def store(host: Host, report: Report, *, generation: int | None = None) -> None:
                 domains=report.domains,
                 asked_at=report.asked_at,
                 listed_before=listed_before,
+                # Of one that is followed the stream tells what is new, and what went since it was asked.
+                adds=generation is not None or not is_followed(host, report.asked_at),
             )
         if fresh:
             announce(host)

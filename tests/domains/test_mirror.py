@@ -114,6 +114,17 @@ def test_a_listing_that_was_asked_for_before_does_not_undo_what_is_newer() -> No
     assert Domain.objects.get().state == "shutoff"
 
 
+def test_what_the_stream_told_to_be_gone_does_not_come_back_by_an_older_answer() -> None:
+    host, told = owned_host(watched_at=timezone.now()), facts()
+    mirror(host, [told])
+    asked = refreshing.Report(host_facts(told_host(host.uuid)), [told])
+    report([Report(host.pk, [], {told["uuid"]})])
+    refreshing.store(host, asked)
+    assert not Domain.objects.exists()
+    refreshing.store(host, asked, generation=host.watch_generation)
+    assert Domain.objects.exists()
+
+
 def test_a_domain_that_went_while_its_host_was_away_was_last_seen_before() -> None:
     host, told = owned_host(), facts()
     mirror(host, [told])
