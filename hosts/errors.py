@@ -94,9 +94,7 @@ SENTENCES: Final[dict[str, str | Promise]] = {
         "try again."
     ),
     "clock_skew": _("Its clock differs from this server's by %(seconds)s seconds. Set both clocks."),
-    "api_too_old": _(
-        "Its daemon and this server do not speak the same version of the API. Update the older one."
-    ),
+    "api_too_old": _("Its daemon and this server speak other versions of the API. Update the older one."),
     "too_many_attempts": _("It has seen too many attempts from here. Try again in %(seconds)s seconds."),
     "duplicate_identity": _(
         "Two machines show this identity, one being a copy of the other, so neither is used. Run "
@@ -175,6 +173,7 @@ SENTENCES: Final[dict[str, str | Promise]] = {
         "target before you ask again."
     ),
     "stopped_by_failure": _("One before it did not succeed, so it was not begun."),
+    "not_granted": _("Who asked for it may not do it any more, so it was not begun."),
     "not_begun": _("Its turn did not come in time, so it was not begun."),
     "not_all_succeeded": _("%(failed)s of %(total)s did not succeed."),
 }

@@ -1,6 +1,7 @@
 """One verb on many domains: what is refused, left out, released in order, stopped and cancelled."""
 
 import json
+from collections.abc import Callable
 from datetime import timedelta
 from typing import Any
 
@@ -10,6 +11,8 @@ from django.utils import timezone
 from pytest_django import DjangoCaptureOnCommitCallbacks
 from rest_framework.test import APIClient
 
+from access.choices import Role
+from access.models import Grant
 from domains import services
 from domains.models import Domain
 from domains.services import mirror, selecting
@@ -21,6 +24,7 @@ from hosts.services.operations import bulk as releasing
 from hosts.services.operations import moves
 from hosts.services.operations.moves import NEVER
 from hosts.services.operations.settling import end
+from tests.access.granting import granted
 
 from .factories import domain, facts, owned_host
 
@@ -275,6 +279,42 @@ def test_a_child_of_a_forgotten_host_does_not_hold_up_the_rest(ada: User) -> Non
     parent.refresh_from_db()
     assert parent.state == S.FAILED
     assert set(parent.children.values_list("problem__type", flat=True)) == {"host_not_owned"}
+
+
+def take_grant(sam: User, rows: list[Domain]) -> None:
+    Grant.objects.filter(object_id=rows[1].pk).delete()
+
+
+def disable(sam: User, rows: list[Domain]) -> None:
+    User.objects.filter(pk=sam.pk).update(is_active=False)
+
+
+def delete(sam: User, rows: list[Domain]) -> None:
+    sam.delete()
+
+
+@pytest.mark.parametrize(
+    ("meanwhile", "begins"),
+    [
+        (take_grant, ["web-0000", "web-0002"]),
+        (disable, ["web-0000"]),
+        (delete, ["web-0000"]),
+    ],
+)
+def test_what_he_may_do_no_more_when_its_turn_comes_is_not_begun(
+    sam: User, meanwhile: Callable[[User, list[Domain]], None], begins: list[str]
+) -> None:
+    rows = domains(3)
+    for row in rows:
+        granted(sam, Role.OPERATOR, row)
+    parent = begun(sam, rows, stagger=60)
+    meanwhile(sam, rows)
+    for _ in rows:
+        Operation.objects.filter(pk=parent.pk).update(due_at=timezone.now())
+        sweep()
+    assert [name for name in released(parent) if name in begins] == begins
+    ended = parent.children.filter(state=S.CANCELLED, problem__type="not_granted")
+    assert ended.count() == 3 - len(begins)
 
 
 def test_what_was_left_out_is_told(ada: User, monkeypatch: pytest.MonkeyPatch) -> None:

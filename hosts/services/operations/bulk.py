@@ -17,6 +17,9 @@ from django.db.models import Count, Q, QuerySet
 from django.utils import timezone
 from django.utils.translation import ngettext
 
+from access.permissions import NOTHING, rights_of
+from access.verbs import needed
+
 from ...choices import OPEN_STATES, OperationState, TargetType
 from ...errors import sentence
 from ...models import Operation, OperationEvent
@@ -204,6 +207,11 @@ def _release(parent: Operation) -> set[int]:
         if on_their_way[child.host_id] < AT_ONCE_PER_HOST:
             on_their_way[child.host_id] += 1
             chosen.append(child)
+    # It may be hours since it was asked for.
+    lost = {child.pk for child in chosen} - _allowed(parent, chosen)
+    if lost:
+        _end(held_children(parent).filter(pk__in=lost), S.CANCELLED, "not_granted")
+        chosen = [child for child in chosen if child.pk not in lost]
     unbegun = Q(state=S.ACCEPTED, due_at=NEVER)
     Operation.objects.filter(unbegun, pk__in=[child.pk for child in chosen]).update(
         due_at=now, deadline=now + timedelta(seconds=args["deadline"])
@@ -212,6 +220,13 @@ def _release(parent: Operation) -> set[int]:
         Operation.objects.filter(pk=parent.pk).update(due_at=now + timedelta(seconds=args["stagger"]))
     announce(chosen)
     return {child.host_id for child in chosen if child.host_id}
+
+
+def _allowed(parent: Operation, children: Collection[Operation]) -> set[UUID]:
+    """Those of the children that who asked for them may still ask for."""
+    rights = rights_of(parent.actor) if parent.actor else NOTHING
+    rows = Operation.objects.filter(pk__in=[child.pk for child in children])
+    return set(rows.granted(rights, needed(parent.verb)).values_list("pk", flat=True))
 
 
 def _derive(parent: Operation, states: Counter[str], *, begun: bool) -> None:
