@@ -25,7 +25,7 @@ def wish_details(domain: Domain) -> None:
     """Have a worker look at the domain's devices, unless one just did. Never waits, never fails."""
     if domain.refusal:
         return
-    if domain.details_at and domain.details_at > timezone.now() - DETAILS_LAST:
+    if domain.details_at and abs(timezone.now() - domain.details_at) < DETAILS_LAST:
         return
     lasts = DETAILS_LAST.total_seconds()
     try:

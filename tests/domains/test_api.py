@@ -4,12 +4,15 @@ import json
 from datetime import timedelta
 
 import pytest
+from django.core.cache import cache
 from django.db import connection
 from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 from rest_framework.test import APIClient
 
 from domains import services
+from domains.models import Domain
+from domains.services import details
 from hosts.choices import Trust
 from hosts.models import Host
 
@@ -104,6 +107,21 @@ def test_one_domain_shows_more_than_its_row(api: APIClient) -> None:
 def test_a_domain_never_looked_at_has_no_devices(api: APIClient) -> None:
     shown = api.get(f"/api/domains/{domain().pk}/").json()
     assert (shown["disks"], shown["interfaces"], shown["graphics"], shown["details_at"]) == ([], [], [], None)
+
+
+@pytest.mark.usefixtures("redis_server")
+def test_devices_are_looked_at_again_when_the_clock_was_set_back(
+    api: APIClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    woken: list[int] = []
+    monkeypatch.setattr(details, "wake_worker", lambda _task, key, **_how: woken.append(key))
+    row, just = domain(), domain()
+    Domain.objects.filter(pk=row.pk).update(details_at=timezone.now() + timedelta(hours=1))
+    Domain.objects.filter(pk=just.pk).update(details_at=timezone.now())
+    for pk in (row.pk, just.pk):
+        cache.delete(f"domain-details:{pk}")
+        api.get(f"/api/domains/{pk}/")
+    assert woken == [row.pk]
 
 
 def test_a_silent_host_makes_its_domains_stale_and_keeps_their_state(api: APIClient) -> None:
