@@ -12,7 +12,7 @@ from django.utils import timezone
 
 from hosts.live import FLEET, News, publish_all
 from hosts.models import Host
-from hosts.payloads import DomainFacts
+from hosts.payloads import MAX_DOMAINS, DomainFacts
 
 from ..choices import DomainState
 from ..models import Domain
@@ -21,6 +21,8 @@ from .difference import FACTS, Difference, Known, diff, diff_of_some, fields_of
 ROWS_PER_STATEMENT = 500
 # Of more rows of a host that change at once a page hears as of a whole list: it would fetch that anyway.
 MANY_ROWS = 50
+# Of one host, with those that it does not list any more, which only a person forgets.
+MOST_ROWS = 10 * MAX_DOMAINS
 
 
 class Report(NamedTuple):
@@ -111,6 +113,7 @@ def _mark_missing(vanished: Collection[int], listed_before: datetime | None) -> 
 
 def _apply(differences: Mapping[int, Difference]) -> None:
     """Write the differences of hosts, by their keys, and tell of them. In a transaction."""
+    differences = _within_room(differences)
     now = timezone.now()
     present = [
         Domain(host_id=host_id, uuid=facts["uuid"], first_seen=now, last_seen=now, **fields_of(facts))
@@ -130,6 +133,20 @@ def _apply(differences: Mapping[int, Difference]) -> None:
     if removed:
         Domain.objects.filter(pk__in=removed).delete()
     publish_all(_news(differences))
+
+
+def _within_room(differences: Mapping[int, Difference]) -> Mapping[int, Difference]:
+    """Leave out what a host tells beyond MOST_ROWS: one that lies must not fill the disk."""
+    growing = [host_id for host_id, difference in differences.items() if difference.appeared]
+    if not growing:
+        return differences
+    rows = Domain.objects.filter(host__in=growing).order_by().values_list("host")
+    known = dict(rows.annotate(n=Count("pk")))
+    kept = dict(differences)
+    for host_id in growing:
+        room = max(0, MOST_ROWS - known.get(host_id, 0))
+        kept[host_id] = kept[host_id]._replace(appeared=kept[host_id].appeared[:room])
+    return kept
 
 
 def _news(differences: Mapping[int, Difference]) -> list[News]:

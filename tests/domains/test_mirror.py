@@ -1,5 +1,6 @@
 """What a listing writes, and what it does not."""
 
+import sys
 from datetime import timedelta
 from typing import Any
 from uuid import uuid4
@@ -156,6 +157,18 @@ def test_after_a_clock_was_set_back_listings_count_all_the_same() -> None:
     Domain.objects.update(last_seen=timezone.now() + timedelta(hours=1))
     mirror(host, [old | {"state": "running"}], as_of=timezone.now())
     assert Domain.objects.get().state == "running"
+
+
+def test_a_host_that_tells_of_ever_new_domains_fills_no_disk(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys.modules[mirror.__module__], "MOST_ROWS", 3)
+    liar, honest = owned_host(), owned_host()
+    kept = facts()
+    mirror(liar, [kept, facts()])
+    mirror(liar, [kept, facts(), facts()])
+    report([Report(liar.pk, [facts(), kept | {"state": "running"}]), Report(honest.pk, [facts()])])
+    assert [Domain.objects.filter(host=host).count() for host in (liar, honest)] == [3, 1]
+    # Of those that are known it goes on to tell.
+    assert Domain.objects.get(uuid=kept["uuid"]).state == "running"
 
 
 def test_what_a_report_does_not_name_stays() -> None:
