@@ -94,7 +94,7 @@ SENTENCES: Final[dict[str, str | Promise]] = {
         "try again."
     ),
     "clock_skew": _("Its clock differs from this server's by %(seconds)s seconds. Set both clocks."),
-    "api_too_old": _("Its daemon and this server speak other versions of the API. Update the older one."),
+    "api_too_old": _("Its daemon and this server speak different versions of the API. Update one."),
     "too_many_attempts": _("It has seen too many attempts from here. Try again in %(seconds)s seconds."),
     "duplicate_identity": _(
         "Two machines show this identity, one being a copy of the other, so neither is used. Run "
