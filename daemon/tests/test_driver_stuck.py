@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import threading
 from collections.abc import Iterator
 from pathlib import Path
@@ -12,7 +13,7 @@ import pytest
 from hypervisors import RUNNING, SHORT, by_name, domain_xml, eventually, fleet, running, uuid_of
 
 from virshmanagerd.driver import Driver
-from virshmanagerd.errors import HypervisorBusy
+from virshmanagerd.errors import HypervisorBusy, Unavailable
 
 
 class Stuck:
@@ -48,6 +49,20 @@ def test_a_stuck_call_is_busy(
         with pytest.raises(HypervisorBusy):
             driver.screenshot(uuid_of("on"))
         assert list(by_name(driver)) == ["on"]
+
+
+def test_a_guest_that_hangs_does_not_end_the_process_however_often_it_is_asked(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, gates: list[threading.Event]
+) -> None:
+    exhausted = threading.Event()
+    uri = fleet(tmp_path, domain_xml("on", state=RUNNING))
+    limits = dataclasses.replace(SHORT, patience=0.05)
+    with running(Driver(uri, limits=limits, on_exhausted=exhausted.set)) as driver:
+        gates.append(Stuck(monkeypatch, libvirt.virDomain, "screenshot").gate)
+        for _ in range(2 * SHORT.lost):
+            with pytest.raises(Unavailable):
+                driver.screenshot(uuid_of("on"))
+        assert not exhausted.is_set()
 
 
 def test_a_stuck_domain_does_not_hide_the_others(

@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 import threading
+import uuid
 from collections.abc import Iterator
 from pathlib import Path
 
 import libvirt
 import pytest
 from doors import until
-from hypervisors import RUNNING, SHORT, domain_xml, fleet, running
+from hypervisors import RUNNING, SHORT, domain_xml, fleet, running, uuid_of
 from operating import Local
 
+from virshmanagerd import clock
 from virshmanagerd.driver import Driver, Facts, facts
 from virshmanagerd.driver.session import Session
+from virshmanagerd.journal import Entry, Journal
 from virshmanagerd.operations import steps
 
 
@@ -95,3 +98,54 @@ def test_a_job_is_looked_at_again_when_its_look_returns(
     until(lambda: host.operations.get(number)["progress"] == 25)
     saved.set()
     assert host.verdict(number)[0] == "done"
+
+
+def test_guests_that_do_not_answer_do_not_end_the_process(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each costs a lost call; a fresh process would look at all of them again, and end as soon."""
+    answered, exhausted = threading.Event(), threading.Event()
+    names = [f"d{number}" for number in range(2 * SHORT.lost)]
+
+    def job_info(_domain: libvirt.virDomain) -> list[int]:
+        assert answered.wait(20)
+        return [libvirt.VIR_DOMAIN_JOB_NONE]
+
+    monkeypatch.setattr(libvirt.virDomain, "jobInfo", job_info)
+    monkeypatch.setattr(steps, "RETRY_SECONDS", 0.05)
+    uri = fleet(tmp_path, *[domain_xml(name, state=RUNNING) for name in names])
+    with running(Driver(uri, limits=SHORT, on_exhausted=exhausted.set)) as driver:
+        local = Local(tmp_path, driver)
+        numbers = begun(local, names)
+        local.operations.tick()
+        try:
+            until(lambda: driver._calls.lost > 0)
+            assert not exhausted.wait(2 * SHORT.read)
+            assert len(driver.domains()["domains"]) == len(names)
+            answered.set()
+            for number in numbers:
+                assert local.verdict(number) == ("unknown", "interrupted")
+        finally:
+            answered.set()
+            local.operations.stop()
+
+
+def begun(host: Local, names: list[str]) -> list[str]:
+    """Resets in the middle of which an earlier process ended."""
+    journal = Journal(host.folder)
+    numbers = []
+    for name in names:
+        entry = Entry(
+            id=str(uuid.uuid4()),
+            fingerprint="",
+            verb="reset",
+            target={"type": "domain", "uuid": uuid_of(name)},
+            args={},
+            precondition={},
+            deadline=clock.now() + 100,
+        )
+        journal.receive(entry, at_once=False)
+        journal.start(entry.id, {})
+        numbers.append(entry.id)
+    journal.close()
+    return numbers

@@ -4,8 +4,8 @@ A `Driver` reconnects by itself and never waits longer than a deadline. All its
 errors are those of `virshmanagerd.errors`. Many drivers share one process,
 one event loop and one pool of threads.
 
-The modules: `eventloop` and `pool` (of the process), `calls` (deadlines),
-`session`, `link` and `lines` (the connections), `bulk`, `single`, `facts` and
+The modules: `eventloop` and `pool` (of the process), `calls` and `guests`
+(deadlines and limits), `session`, `link` and `lines` (the connections), `bulk`, `single`, `facts` and
 `screen` (answers), `writing` (changes), `consoles` and `serial`.
 """
 
@@ -36,6 +36,7 @@ from virshmanagerd.driver.consoles import End
 from virshmanagerd.driver.eventloop import LOOP, Timer
 from virshmanagerd.driver.events import Events, Publisher
 from virshmanagerd.driver.facts import Facts, Stored
+from virshmanagerd.driver.guests import Guests
 from virshmanagerd.driver.lines import Line, Lines
 from virshmanagerd.driver.link import Link
 from virshmanagerd.driver.pool import Pool
@@ -80,6 +81,7 @@ class Driver:
         self._limits = limits or Limits()
         self._calls = Calls(_POOL, self._limits, on_exhausted)
         self._changes = Calls(_CHANGING, self._limits, on_exhausted)
+        self._guests = Guests(self._limits)
         self._events = Events(self._calls, self._limits.extra, self._lost)
         self._link = Link(uri, self._calls, self._limits, self._events)
         make = partial(Link, uri, self._calls, self._limits)
@@ -178,7 +180,9 @@ class Driver:
 
         Raises NoSuchDomain, WrongState, NotSupported, LibvirtDown, QueueFull, HypervisorBusy.
         """
-        picture = self._ask(partial(screen.take, uuid=canonical(uuid)), self._limits.read)
+        name = canonical(uuid)
+        with self._guests.asking(name):
+            picture = self._ask(partial(screen.take, uuid=name), self._limits.read)
         return screen.as_png(picture)
 
     def facts(self, uuid: str, *, job: bool = False, stored: bool = False) -> Facts | None:
@@ -186,16 +190,21 @@ class Driver:
 
         Raises LibvirtDown, QueueFull, HypervisorBusy.
         """
-        work = partial(facts.facts, uuid=canonical(uuid), job=job, stored=stored)
-        # For its job the guest's process is asked: if that is stuck, those who read keep their session.
-        return self._ask(work, self._limits.read, Line.LONG if job else Line.READ)
+        name = canonical(uuid)
+        work = partial(facts.facts, uuid=name, job=job, stored=stored)
+        if not job:
+            return self._ask(work, self._limits.read)
+        # The guest's process is asked: if that is stuck, those who read keep their session.
+        with self._guests.asking(name):
+            return self._ask(work, self._limits.read, Line.LONG)
 
     def progress(self, uuid: str) -> int | None:
         """How far the domain's job is in per cent; None when that is not known.
 
         Raises DriverError, also when there is no job.
         """
-        return self._ask(partial(facts.progress, uuid=uuid), self._limits.extra, Line.LONG)
+        with self._guests.asking(uuid):
+            return self._ask(partial(facts.progress, uuid=uuid), self._limits.extra, Line.LONG)
 
     def begin(self, work: Callable[[], None]) -> None:
         """Have a thread for changes call `work`, which must not raise."""

@@ -41,6 +41,7 @@ class Limits:
     in_flight: int = 15  # libvirtd has 20 workers; a 16th call is kept for force-off and abort
     waiting: int = 16  # callers that wait for a place
     lost: int = 8
+    guests: int = 4  # calls that guests' own processes are asked in; all of them may be lost
     retry_first: float = 0.5
     retry_last: float = 15
 
