@@ -287,3 +287,18 @@ def test_a_verdict_does_not_wait_for_a_domain_that_cannot_be_read(
         finally:
             gate.set()
             local.operations.stop()
+
+
+def test_a_domain_that_runs_by_now_is_not_undefined(host: Local, interrupt: Interrupt) -> None:
+    """It would lose its definition while it runs, and be gone with its guest."""
+    number, after = interrupt("undefine", "off")
+    domain(host, "off").create()
+    assert after.verdict(number) == ("failed", "wrong_state")
+    assert domain(after, "off").isPersistent()
+
+
+def test_an_undefining_that_was_done_while_the_domain_was_started(host: Local, interrupt: Interrupt) -> None:
+    number, after = interrupt("undefine", "off")
+    domain(host, "off").create()
+    domain(host, "off").undefine()
+    assert after.verdict(number) == ("done", "")

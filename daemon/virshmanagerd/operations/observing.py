@@ -71,8 +71,12 @@ def described(facts: Facts | None, entry: Entry) -> Seen:
 
 
 def undefined(facts: Facts | None, _entry: Entry) -> Seen:
-    """An undefining."""
-    return Seen.APPLIED if facts is None else Seen.ABSENT
+    """An undefining. A guest that somebody has started meanwhile must not lose its definition."""
+    if facts is None or not stored(facts).persistent:
+        return Seen.APPLIED
+    if facts.active:
+        raise WrongState("the domain was started meanwhile: it keeps its definition")
+    return Seen.ABSENT
 
 
 def defined(facts: Facts | None, entry: Entry) -> Seen:

@@ -128,7 +128,7 @@ VERBS: Final[Mapping[str, Verb]] = MappingProxyType(
             converges=False,
         ),
         "autostart": Verb(checks.autostart, _autostart, converges(checks.autostart), stored=True),
-        "undefine": Verb(checks.undefine, _on_domain(writing.undefine), observing.undefined),
+        "undefine": Verb(checks.undefine, _on_domain(writing.undefine), observing.undefined, stored=True),
         "metadata": Verb(checks.metadata, _metadata, observing.described, stored=True),
         "define": Verb(checks.define, _define, observing.defined, stored=True),
     }
