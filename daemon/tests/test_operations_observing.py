@@ -17,6 +17,7 @@ from operating import Local
 
 from virshmanagerd import clock, faults
 from virshmanagerd.driver import Driver, Limits, Line, facts, single
+from virshmanagerd.errors import DriverError, HypervisorBusy
 from virshmanagerd.operations import steps
 
 Interrupt = Callable[..., tuple[str, Local]]
@@ -302,3 +303,53 @@ def test_an_undefining_that_was_done_while_the_domain_was_started(host: Local, i
     domain(host, "off").create()
     domain(host, "off").undefine()
     assert after.verdict(number) == ("done", "")
+
+
+@pytest.mark.parametrize(("verb", "name", "verdict"), [("start", "off", "done"), ("reboot", "on", "unknown")])
+def test_a_look_that_libvirt_fails_is_no_verdict(
+    interrupt: Interrupt, monkeypatch: pytest.MonkeyPatch, verb: str, name: str, verdict: str
+) -> None:
+    number, after = interrupt(verb, name, at="called")
+    looks, real = list[str](), Driver.facts
+
+    def look(driver: Driver, uuid: str, **more: bool) -> object:
+        looks.append(uuid)
+        if len(looks) < 4:
+            raise DriverError("too many open files")
+        return real(driver, uuid, **more)
+
+    monkeypatch.setattr(Driver, "facts", look)
+    assert after.verdict(number)[0] == verdict
+
+
+def test_what_libvirt_never_tells_is_unknown(interrupt: Interrupt, monkeypatch: pytest.MonkeyPatch) -> None:
+    number, after = interrupt("start", "off", deadline=0.5)
+
+    def look(*_: object, **_more: bool) -> None:
+        raise DriverError("too many open files")
+
+    monkeypatch.setattr(Driver, "facts", look)
+    assert after.verdict(number) == ("unknown", "internal_error")
+
+
+def test_what_is_refused_to_the_second_call_is_judged_by_the_state(host: Local, interrupt: Interrupt) -> None:
+    """Also when the state cannot be read at once."""
+    number, after = interrupt("start", "off")
+    create, look, refused = libvirt.virDomain.create, Driver.facts, threading.Event()
+
+    def late(handle: libvirt.virDomain) -> None:
+        create(handle)
+        refused.set()
+        create(handle)
+
+    def busy(driver: Driver, uuid: str, **more: bool) -> object:
+        if refused.is_set():
+            refused.clear()
+            raise HypervisorBusy("stuck")
+        return look(driver, uuid, **more)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(libvirt.virDomain, "create", late)
+        patch.setattr(Driver, "facts", busy)
+        patch.setattr(steps, "BUSY_SECONDS", 0.05)
+        assert after.verdict(number) == ("done", "")

@@ -158,8 +158,12 @@ class Steps:
                 return
             if type(error) is DriverError:
                 work.verb.check(facts, work.entry)
-        except Unavailable:
-            pass  # libvirt's own refusal must do
+        except Unavailable as busy:
+            if work.repeated:  # what refused it may be the effect of the first call: only the state can tell
+                again = partial(self._refused, error=error, since=since)
+                self._runner.again(again, work, *_pause(busy))
+                return
+            # Else libvirt's own refusal must do.
         except DriverError as found:
             error = found
         if work.entry.cancel_asked:
@@ -173,9 +177,11 @@ class Steps:
         """Look what became of a verb that was begun."""
         try:
             facts = work.verb.look(self._driver, work.entry, job=not work.verb.waits)
+        except DriverError as error:
+            self._cannot_see(work, error)
+            return
+        try:
             seen = work.verb.observe(facts, work.entry)
-        except Unavailable as error:
-            self._runner.again(self.observe, work, *_pause(error))
         except DriverError as error:
             self._runner.end(work, Verdict.with_problem(FAILED, error))
         else:
@@ -184,6 +190,13 @@ class Steps:
                 self._runner.again(self.observe, work, RETRY_SECONDS)
             else:
                 self._judge(work, seen)
+
+    def _cannot_see(self, work: Work, error: DriverError) -> None:
+        """A look that failed says nothing of the verb: look again."""
+        if isinstance(error, Unavailable) or work.entry.remaining > 0:
+            self._runner.again(self.observe, work, *_pause(error))
+        else:
+            self._runner.end(work, Verdict.with_problem(UNKNOWN, error))
 
     def _judge(self, work: Work, seen: Seen) -> None:
         entry = work.entry
