@@ -155,6 +155,25 @@ def test_a_later_guest_is_not_forced_off(host: Local, monkeypatch: pytest.Monkey
     assert domain.isActive()
 
 
+@pytest.mark.parametrize(("verb", "verdict"), [("destroy", "done"), ("shutdown", "failed")])
+def test_a_guest_that_is_started_while_it_is_looked_at_is_the_one_that_was_meant(
+    host: Local, monkeypatch: pytest.MonkeyPatch, verb: str, verdict: str
+) -> None:
+    """Its domain was found before it had an id."""
+    real = libvirt.virDomain.state
+    domain = host.driver.session(Line.URGENT).connection.lookupByName("d0")
+
+    def state(handle: libvirt.virDomain, flags: int = 0) -> Any:
+        monkeypatch.setattr(libvirt.virDomain, "state", real)
+        domain.create()
+        return real(handle, flags)
+
+    monkeypatch.setattr(libvirt.virDomain, "shutdownFlags", lambda *_: 0)
+    monkeypatch.setattr(libvirt.virDomain, "state", state)
+    assert host.verdict(host.put(verb, "d0", deadline=0.3))[0] == verdict
+    assert bool(domain.isActive()) is (verb == "shutdown")
+
+
 def test_what_expires_in_the_queue_is_never_run(host: Local, gate: Callable[[str], Gate]) -> None:
     start = gate("create")
     first, late = host.put("start", "d0"), host.put("suspend", "d0", deadline=0.1)

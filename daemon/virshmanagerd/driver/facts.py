@@ -56,8 +56,10 @@ def facts(session: Session, uuid: str, *, job: bool, stored: bool) -> Facts | No
     With `job` and `stored` also whether a job runs, and what is kept.
     """
     try:
-        handle = session.connection.lookupByUUIDString(uuid)
-        return _facts(handle, job=job, stored=stored)
+        found = _facts(session, uuid, job=job, stored=stored)
+        if found.active and found.id is None:  # it was started after it was found: by its id it is known
+            found = _facts(session, uuid, job=job, stored=stored)
+        return found
     except libvirt.libvirtError as error:
         if error.get_error_code() == libvirt.VIR_ERR_NO_DOMAIN:
             return None
@@ -71,8 +73,9 @@ def progress(session: Session, uuid: str) -> int | None:
     return min(100, 100 * processed // total) if total > 0 else None
 
 
-def _facts(handle: libvirt.virDomain, *, job: bool, stored: bool) -> Facts:
-    # The handle's own id is the one it was looked up with: state and id are asked of the same moment's.
+def _facts(session: Session, uuid: str, *, job: bool, stored: bool) -> Facts:
+    # The handle's own id is the one it was found with, a moment before its state is asked.
+    handle = session.connection.lookupByUUIDString(uuid)
     state = state_word(handle.state()[0])
     active = in_memory(state, has_id=handle.ID() >= 0)
     return Facts(
