@@ -179,3 +179,18 @@ def test_threads_in_excess_end_when_lost_calls_return(gate: threading.Event) -> 
     assert stuck.result(LONG)
     eventually(lambda: pool.threads == 1)
     assert pool.submit(lambda: True).result(LONG)
+
+
+def test_threads_that_could_not_be_started_are_not_counted(
+    make: Callable[..., Calls], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def none(_thread: threading.Thread) -> None:
+        raise RuntimeError("can't start new thread")
+
+    calls = make(threads=2, in_flight=2, waiting=0)
+    with monkeypatch.context() as patch:
+        patch.setattr(threading.Thread, "start", none)
+        for _ in range(4):
+            with pytest.raises(QueueFull):
+                calls.run(lambda: "answer", SHORT)
+    assert calls.run(lambda: "answer", LONG) == "answer"

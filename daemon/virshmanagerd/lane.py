@@ -6,9 +6,12 @@ thread that is lost in libvirt would hold it for ever.
 
 from __future__ import annotations
 
+import logging
 import queue
 import threading
 from collections.abc import Callable
+
+logger = logging.getLogger(__name__)
 
 Task = Callable[[], None]
 
@@ -26,17 +29,26 @@ class Lane:
         self._started = 0
 
     def submit(self, task: Task) -> bool:
-        """Take a task; False when the lane is full. A task must not raise."""
+        """Take a task; False when the lane is full, or has no thread. A task must not raise."""
         with self._lock:
             if self._unfinished >= self._most:
                 return False
+            if self._started < min(self._threads, self._unfinished + 1):
+                self._start()
+            if not self._started:
+                return False
             self._unfinished += 1
-            if self._started < min(self._threads, self._unfinished):
-                self._started += 1
-                name = f"{self._name}-{self._started}"
-                threading.Thread(target=self._work, name=name, daemon=True).start()
         self._tasks.put(task)
         return True
+
+    def _start(self) -> None:
+        name = f"{self._name}-{self._started + 1}"
+        try:
+            threading.Thread(target=self._work, name=name, daemon=True).start()
+        except RuntimeError as error:  # the next task tries it again
+            logger.error("the system gives no thread: %s", error)
+        else:
+            self._started += 1
 
     def _work(self) -> None:
         while True:

@@ -7,6 +7,7 @@ off is replaced by another.
 
 from __future__ import annotations
 
+import logging
 import threading
 from collections import deque
 from collections.abc import Callable
@@ -14,6 +15,8 @@ from concurrent.futures import Future
 from typing import Any, TypeVar
 
 T = TypeVar("T")
+
+log = logging.getLogger(__name__)
 
 
 class Pool:
@@ -37,8 +40,7 @@ class Pool:
         with self._changed:
             self._tasks.append((future, work))
             if self._idle < len(self._tasks) and self._threads < self._size:
-                self._threads += 1
-                threading.Thread(target=self._serve, name="libvirt-call", daemon=True).start()
+                self._grow()
             self._changed.notify()
         return future
 
@@ -51,8 +53,15 @@ class Pool:
         with self._changed:
             self._size += difference
             if self._tasks and self._threads < self._size:
-                self._threads += 1
-                threading.Thread(target=self._serve, name="libvirt-call", daemon=True).start()
+                self._grow()
+
+    def _grow(self) -> None:
+        try:
+            threading.Thread(target=self._serve, name="libvirt-call", daemon=True).start()
+        except RuntimeError as error:  # the next task tries it again, and has a thread take this one too
+            log.error("the system gives no thread: %s", error)
+        else:
+            self._threads += 1
 
     def _serve(self) -> None:
         while (task := self._next()) is not None:
