@@ -12,11 +12,11 @@ import pytest
 from fakepipe import FakePipe
 from hypervisors import eventually
 
-from virshmanagerd.consoles import Consoles, Mode, serial
+from virshmanagerd.consoles import MOST_OPENING_ONE, Consoles, Mode, serial
 from virshmanagerd.consoles.serial import MOST_UNTYPED, REPLAY_BYTES, RING_BYTES
 from virshmanagerd.driver import End, Listener
 from virshmanagerd.driver.eventloop import LOOP
-from virshmanagerd.errors import ConsoleBusy, NoSuchDomain
+from virshmanagerd.errors import ConsoleBusy, NoSuchDomain, QueueFull
 
 UUID = str(uuid.uuid4())
 
@@ -156,6 +156,25 @@ def test_those_who_come_at_once_open_it_once(consoles: Consoles, guests: Guests)
     for thread in threads:
         thread.join(5)
     assert (len(opened), len(guests.lines)) == (5, 1)
+
+
+def test_who_comes_to_one_that_does_not_open_leaves_room_for_others(
+    consoles: Consoles, guests: Guests
+) -> None:
+    guests.gate.clear()
+    threads = [
+        threading.Thread(target=lambda: consoles.serial(UUID, Mode.VIEW)) for _ in range(MOST_OPENING_ONE)
+    ]
+    for thread in threads:
+        thread.start()
+    eventually(lambda: len(consoles._opening) == MOST_OPENING_ONE)
+    with pytest.raises(QueueFull):
+        consoles.serial(UUID, Mode.VIEW)
+    guests.gate.set()
+    assert come(consoles, name=str(uuid.uuid4())).code is None
+    for thread in threads:
+        thread.join(5)
+    assert come(consoles).code is None
 
 
 def test_everybody_is_told_how_many_look(consoles: Consoles) -> None:

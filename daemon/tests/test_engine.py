@@ -8,6 +8,7 @@ import socket
 import ssl
 import threading
 import time
+import uuid
 import weakref
 from typing import Any
 from unittest import mock
@@ -16,10 +17,13 @@ import keyupdates
 import pytest
 from authority import Authority
 from doors import WELL_KNOWN, Host, World, until
+from wires import UPGRADE
 
 from virshmanagerd import connection, engine
 from virshmanagerd.app import Application
 from virshmanagerd.channel import Channel
+from virshmanagerd.driver import Driver
+from virshmanagerd.errors import NoVncDevice
 from virshmanagerd.web import Response
 
 
@@ -251,6 +255,26 @@ def test_strangers_use_up_no_thread_of_the_owner(world: World, authority: Author
             sock = stack.enter_context(host.connect())
             sock.sendall(b"GET " + WELL_KNOWN.encode() + b" HTTP/1.1\r\nHost: h\r\n\r\n")
         assert host.get(WELL_KNOWN, authority.server()).status == 200
+
+
+def test_consoles_that_do_not_open_use_up_no_thread_of_others(world: World, authority: Authority) -> None:
+    """A guest that hangs keeps whoever wants to see its screen waiting, up to a minute."""
+    host = world.owned(authority)
+    stuck, client = threading.Event(), authority.server()
+    head = "".join(f"{name}: {value}\r\n" for name, value in UPGRADE.items())
+
+    def hang(_driver: Driver, _uuid: str) -> None:
+        stuck.wait(20)
+        raise NoVncDevice
+
+    with mock.patch.object(Driver, "open_vnc", hang), contextlib.ExitStack() as stack:
+        stack.callback(stuck.set)
+        for _ in range(10):
+            for number in range(4):
+                sock = stack.enter_context(host.connect(client))
+                path = f"/v1/domains/{uuid.UUID(int=number)}/console/vnc?mode=view"
+                sock.sendall(f"GET {path} HTTP/1.1\r\nHost: h\r\n{head}\r\n".encode())
+        assert host.get(WELL_KNOWN, client).status == 200
 
 
 def test_no_descriptors_are_left(world: World) -> None:

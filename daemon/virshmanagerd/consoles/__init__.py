@@ -7,17 +7,25 @@ who only looks on may say to a screen).
 from __future__ import annotations
 
 import threading
-from typing import TYPE_CHECKING, Protocol
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Final, Protocol
 
 from virshmanagerd.consoles.room import Mode
 from virshmanagerd.consoles.serial import Hub, SerialSource, SerialViewer
 from virshmanagerd.consoles.vnc import Rooms, ScreenSource, VncViewer
 from virshmanagerd.driver import canonical
+from virshmanagerd.errors import QueueFull
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from virshmanagerd.streams import Stream
 
 __all__ = ["Consoles", "Mode"]
+
+# Who opens the screen of a guest that hangs waits up to a minute, on a thread that other requests need.
+MOST_OPENING: Final = 12
+MOST_OPENING_ONE: Final = 6
 
 
 class Source(SerialSource, ScreenSource, Protocol):
@@ -32,6 +40,7 @@ class Consoles:
         self._rooms = Rooms()
         self._lock = threading.Lock()
         self._hubs: dict[str, Hub] = {}
+        self._opening: list[str] = []  # the domains, once for each who waits
 
     def serial(self, uuid: str, mode: Mode) -> Stream:
         """Open a domain's serial console, or come to it as one more.
@@ -40,11 +49,12 @@ class Consoles:
             DriverError: NoSuchDomain, WrongState, NoSerialDevice, ConsoleBusy, Unavailable.
         """
         uuid = canonical(uuid)
-        while True:
-            hub = self._hub(uuid)
-            if hub.open(take=mode is Mode.TAKE):
-                return SerialViewer(hub, mode)
-            # It ended just now; another one takes its place.
+        with self._waiting(uuid):
+            while True:
+                hub = self._hub(uuid)
+                if hub.open(take=mode is Mode.TAKE):
+                    return SerialViewer(hub, mode)
+                # It ended just now; another one takes its place.
 
     def vnc(self, uuid: str, mode: Mode) -> Stream:
         """Open a new connection to a domain's screen.
@@ -52,7 +62,22 @@ class Consoles:
         Raises:
             DriverError: NoSuchDomain, WrongState, NoVncDevice, Unavailable.
         """
-        return VncViewer(canonical(uuid), self._source, self._rooms, mode)
+        uuid = canonical(uuid)
+        with self._waiting(uuid):
+            return VncViewer(uuid, self._source, self._rooms, mode)
+
+    @contextmanager
+    def _waiting(self, uuid: str) -> Iterator[None]:
+        with self._lock:
+            of_one = self._opening.count(uuid)
+            if of_one >= MOST_OPENING_ONE or len(self._opening) >= MOST_OPENING:
+                raise QueueFull("too many wait for consoles that do not open")
+            self._opening.append(uuid)
+        try:
+            yield
+        finally:
+            with self._lock:
+                self._opening.remove(uuid)
 
     def _hub(self, uuid: str) -> Hub:
         with self._lock:
