@@ -304,6 +304,22 @@ def test_cancelling_a_save_aborts_its_job(host: Local, monkeypatch: pytest.Monke
     assert host.verdict(number) == ("cancelled", "")
 
 
+def test_cancelling_again_and_again_takes_no_thread_each(
+    host: Local, gate: Callable[[str], Gate], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A guest that hangs lets its job not be aborted at once."""
+    save, abort = gate("managedSave"), gate("abortJob")
+    number = host.put("save", "on")
+    until(lambda: save.arrived == ["on"])
+    for _ in range(30):
+        host.operations.cancel(number)
+    until(lambda: bool(abort.arrived))
+    assert host.verdict(host.put("start", "d0"), seconds=5) == ("done", "")
+    abort.open.set()
+    save.open.set()
+    assert host.verdict(number)[0] == "done"
+
+
 def test_a_save_that_was_faster_than_its_cancelling(host: Local, gate: Callable[[str], Gate]) -> None:
     save = gate("managedSave")
     number = host.put("save", "on")

@@ -85,6 +85,8 @@ class Runner:
         with self._lock:
             if work.verdict is not None or (work.begun and not work.verb.cancellable):
                 raise Problem("not_cancellable", 409, "libvirt is at work on it, and cannot be stopped.")
+            if work.entry.cancel_asked:
+                return
             self._journal.ask_cancel(work.entry.id)
             work.entry.cancel_asked = True
             resting, work.resting = work.resting, False
