@@ -137,6 +137,28 @@ def test_after_a_change_that_caused_nothing_all_is_told_at_once(
     eventually(lambda: paper.told)
 
 
+def test_what_was_read_before_a_change_is_not_the_last_word(
+    driver: Driver, paper: Paper, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """libvirt tells nothing of the change itself, which is setting the domain to start with the host."""
+    reading, go_on, real = threading.Event(), threading.Event(), single.row
+
+    def row(session: Session, uuid: str) -> Any:
+        found = real(session, uuid)
+        reading.set()
+        assert go_on.wait(10)
+        return found
+
+    monkeypatch.setattr(single, "row", row)
+    monkeypatch.setattr(driver._events, "_seconds", 10)
+    domain(driver, "on").suspend()
+    assert reading.wait(10)
+    with driver.holding_events(uuid_of("on")):
+        domain(driver, "on").setAutostart(1)
+    go_on.set()
+    eventually(lambda: paper.told and paper.told[-1]["domain"]["autostart"])
+
+
 def test_what_a_long_change_causes_is_told_meanwhile(driver: Driver, paper: Paper) -> None:
     with driver.holding_events(uuid_of("off")):
         domain(driver, "off").create()

@@ -127,8 +127,11 @@ class Events:
     def let_go(self, uuid: str) -> None:
         """The change is over: what has not happened by now does not wait."""
         with self._lock:
-            if self._held.get(uuid, ()) is None:
-                del self._held[uuid]
+            if self._held.get(uuid) is not None:
+                return
+            self._held.pop(uuid, None)
+            if self._turn and self._turn.uuid == uuid:  # it may have been read before it was changed
+                self._note(self._turn.session, uuid, [])
 
     def _release(self, uuid: str) -> None:
         with self._lock:
