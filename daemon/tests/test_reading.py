@@ -6,6 +6,7 @@ import json
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
+from xml.etree import ElementTree as ET
 
 import pytest
 from hypervisors import RUNNING, SHORT, domain_xml, eventually, fleet, running, uuid_of
@@ -13,6 +14,7 @@ from hypervisors import RUNNING, SHORT, domain_xml, eventually, fleet, running, 
 from virshmanagerd import png
 from virshmanagerd.config import Config
 from virshmanagerd.daemon import Daemon
+from virshmanagerd.domainxml import DESCRIPTION
 from virshmanagerd.driver import Driver
 from virshmanagerd.errors import QueueFull
 from virshmanagerd.handlers import domains, host, stats
@@ -171,3 +173,15 @@ def test_a_screen_is_told(daemon: Daemon) -> None:
 def test_statistics_are_told(daemon: Daemon) -> None:
     told = body(stats.get_stats(daemon, ask()))
     assert {entry["uuid"] for entry in told["domains"]} == {uuid_of("on"), uuid_of("off")}
+
+
+def test_what_people_write_has_as_many_bytes_as_utf_8_needs(tmp_path: Path) -> None:
+    """The longest descriptions of 100 domains, in the widest letters, fit into what a server takes."""
+    text = "\N{SLEEPING FACE}" * DESCRIPTION
+    elements = [domain_xml(f"d{number}") for number in range(100)]
+    for element in elements:
+        ET.SubElement(element, "description").text = text
+    with running(Driver(fleet(tmp_path, *elements))) as driver:
+        answer = domains.list_domains(daemon_of(driver, tmp_path), ask())
+    assert body(answer)["domains"][0]["metadata"]["description"] == text
+    assert len(answer.body) < 8 * 2**20

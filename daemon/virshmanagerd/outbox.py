@@ -13,6 +13,7 @@ import threading
 from collections import deque
 from typing import TYPE_CHECKING, Final
 
+from virshmanagerd.text import to_json
 from virshmanagerd.websocket import size
 
 if TYPE_CHECKING:
@@ -86,7 +87,7 @@ class Outbox:
 
     def _publish(self, kind: str, fields: dict[str, object]) -> None:
         self._seq += 1
-        text = json.dumps({"type": kind, "epoch": self._epoch, "seq": self._seq, **fields})
+        text = to_json({"type": kind, "epoch": self._epoch, "seq": self._seq, **fields})
         self._keep(text)
         for pipe in list(self._subscribers):
             if not give(pipe, text):
@@ -98,9 +99,9 @@ class Outbox:
 
     def _keep(self, text: str) -> None:
         self._kept.append(text)
-        self._kept_bytes += len(text)
+        self._kept_bytes += size(text)
         while len(self._kept) > KEPT_EVENTS or self._kept_bytes > KEPT_BYTES:
-            self._kept_bytes -= len(self._kept.popleft())
+            self._kept_bytes -= size(self._kept.popleft())
 
     def _missed(self, after: str) -> list[str] | None:
         epoch, _, number = after.partition(":")

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from virshmanagerd import clock
+from virshmanagerd.text import to_json
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -77,7 +78,7 @@ class Response:
 
 def json_response(obj: object, status: int = 200) -> Response:
     """Answer with ``obj`` as JSON."""
-    return Response(status, json.dumps(obj).encode(), "application/json")
+    return Response(status, to_json(obj).encode(), "application/json")
 
 
 TITLES: Mapping[str, str] = {

@@ -13,6 +13,7 @@ from virshmanagerd.handlers.driven import problem_of
 from virshmanagerd.handlers.host import describe
 from virshmanagerd.lane import Lane
 from virshmanagerd.sampler import LONGEST_PERIOD
+from virshmanagerd.text import to_json
 
 if TYPE_CHECKING:
     from virshmanagerd.daemon import Daemon
@@ -82,7 +83,7 @@ class EventStream:
 
     def _tell_listing(self, number: int) -> None:
         try:
-            text = json.dumps({"type": "listing", "id": number, **listing(self._daemon)})
+            text = to_json({"type": "listing", "id": number, **listing(self._daemon)})
         except Exception:
             logger.exception("a listing failed")  # a defect must not end the thread
             self._close(FAILED, "the listing failed")
