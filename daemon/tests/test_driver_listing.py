@@ -36,6 +36,19 @@ def test_unreadable_xml_hides_no_domain_nor_its_size(driver: Driver, monkeypatch
         assert domains[name]["max_memory"] == readable[name]["max_memory"] is not None
 
 
+def test_xml_that_is_too_large_for_libvirt_hides_no_domain(
+    driver: Driver, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fails(monkeypatch, libvirt.virDomain, "XMLDesc", libvirt.VIR_ERR_RPC)
+    driver.stop()
+    driver.start()
+    eventually(lambda: driver.host()["libvirt"]["alive"])
+    domains = by_name(driver)
+    assert sorted(domains) == ["brief", "off", "on"]
+    assert domains["on"]["memory"]
+    assert driver.row(uuid_of("on")) == domains["on"]
+
+
 def test_a_domain_that_ends_during_the_listing_is_left_out(
     driver: Driver, monkeypatch: pytest.MonkeyPatch
 ) -> None:

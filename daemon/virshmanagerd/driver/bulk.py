@@ -117,12 +117,18 @@ def domain_row(
 
 
 def summary(handle: libvirt.virDomain) -> Summary:
-    """What its XML says of a domain."""
+    """What its XML says of a domain. One with XML that cannot be read must not hide the others."""
     try:
         return domainxml.summary(domainxml.parse(handle.XMLDesc(0)))
-    except InvalidXML:  # one domain with unreadable XML must not hide the others
-        _, maximum, current, vcpus, _ = handle.info()
-        return {**NOTHING, "vcpus": vcpus, "memory": current * KIB, "max_memory": maximum * KIB}
+    except InvalidXML:
+        pass
+    except libvirt.libvirtError as error:
+        if (
+            error.get_error_code() != libvirt.VIR_ERR_RPC
+        ):  # it does not fit into a message of libvirt's, 4 MiB
+            raise
+    _, maximum, current, vcpus, _ = handle.info()
+    return {**NOTHING, "vcpus": vcpus, "memory": current * KIB, "max_memory": maximum * KIB}
 
 
 def _uuids(handles: Iterable[libvirt.virDomain]) -> set[str]:
