@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import threading
+from collections.abc import Iterator
 from pathlib import Path
 from xml.etree import ElementTree as ET
 
+import libvirt
 import pytest
-from hypervisors import RUNNING, domain_xml, fleet, running, uuid_of
+from hypervisors import RUNNING, domain_xml, eventually, fleet, running, uuid_of
 
-from virshmanagerd.driver import Driver, End, SerialConsole, consoles
+from virshmanagerd.driver import Driver, End, Line, SerialConsole, consoles
 from virshmanagerd.errors import (
     DriverError,
     NoSerialDevice,
@@ -86,6 +88,59 @@ def test_a_hypervisor_without_consoles(tmp_path: Path, kind: str) -> None:
     """The test driver's domains have devices, and nothing behind them."""
     element = domain("on", ("serial", "pty"), ("graphics", "vnc"))
     assert isinstance(refused(tmp_path, element, kind=kind), NotSupported)
+
+
+class Ends(Nobody):
+    """Hears how a console ended."""
+
+    def __init__(self) -> None:
+        self.heard: list[End] = []
+
+    def ended(self, end: End) -> None:
+        self.heard.append(end)
+
+
+@pytest.fixture
+def opened(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[tuple[Driver, SerialConsole, Ends]]:
+    """The console of the domain `on`, as if the hypervisor had opened it."""
+    ends = Ends()
+    monkeypatch.setattr(SerialConsole, "open", lambda *_, **__: None)
+    monkeypatch.setattr(consoles, "SETTLE_SECONDS", 0.1)
+    with running(Driver(fleet(tmp_path, domain("on", ("serial", "pty"))))) as driver:
+        yield driver, driver.open_serial(uuid_of("on"), ends, take=False), ends
+
+
+def test_another_has_taken_the_console_of_a_guest_that_runs(
+    opened: tuple[Driver, SerialConsole, Ends],
+) -> None:
+    _, console, ends = opened
+    console._end()
+    eventually(lambda: ends.heard == [End.CUT])
+
+
+def test_a_guest_that_was_started_again_is_another_one(opened: tuple[Driver, SerialConsole, Ends]) -> None:
+    """However short it was off: nobody has taken its console."""
+    driver, console, ends = opened
+    found = driver.session(Line.READ).connection.lookupByName("on")
+    found.destroy()
+    found.create()
+    console._end()
+    eventually(lambda: ends.heard)
+    assert ends.heard == [End.STOPPED]
+
+
+def test_a_console_whose_own_connection_broke_was_not_taken(
+    opened: tuple[Driver, SerialConsole, Ends], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    driver, console, ends = opened
+    console._connection = libvirt.open("test:///default")
+    monkeypatch.setattr(
+        libvirt.virConnect, "isAlive", lambda connection: connection is not console._connection
+    )
+    console._end()
+    eventually(lambda: ends.heard)
+    assert ends.heard == [End.LOST]
+    assert driver.facts(uuid_of("on")).active  # type: ignore[union-attr]
 
 
 def test_guests_that_do_not_read_hold_up_nobody_elses_end() -> None:

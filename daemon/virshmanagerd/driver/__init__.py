@@ -278,8 +278,8 @@ class Driver:
         Raises NoSuchDomain, WrongState, NoSerialDevice, ConsoleBusy, LibvirtDown, QueueFull, HypervisorBusy.
         """
         name = canonical(uuid)
-        alias = self._ask(partial(consoles.serial_alias, uuid=name), self._limits.read)
-        console = SerialConsole(listener, partial(self._runs, name))
+        number, alias = self._ask(partial(consoles.serial_line, uuid=name), self._limits.read)
+        console = SerialConsole(listener, partial(self._runs, name, number))
         work = partial(console.open, self._uri, name, alias, take=take)
         try:
             self._calls.run(work, self._limits.read)
@@ -306,8 +306,8 @@ class Driver:
         """Find out why a console of the domain ended, and tell it on another thread."""
         consoles.find_end(partial(self._runs, canonical(uuid)), tell)
 
-    def _runs(self, uuid: str) -> bool:
-        return self._ask(partial(consoles.is_running, uuid=uuid), self._limits.read)
+    def _runs(self, uuid: str, number: int | None = None) -> bool:
+        return self._ask(partial(consoles.is_running, uuid=uuid, number=number), self._limits.read)
 
     def _without(self, work: Callable[[Session], T]) -> T | None:
         """Ask for what an answer can do without."""

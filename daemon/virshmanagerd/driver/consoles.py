@@ -39,16 +39,16 @@ class End(enum.Enum):
     CUT = "the domain runs, and its device has another user"
 
 
-def serial_alias(session: Session, uuid: str) -> str | None:
-    """libvirt's name of the serial line that can be opened; None where libvirt names none.
+def serial_line(session: Session, uuid: str) -> tuple[int, str | None]:
+    """The guest's id, and libvirt's name of its line that can be opened; None where libvirt names none.
 
     Raises NoSerialDevice, or WrongState for a domain that is off.
     """
-    root = _running(session, uuid)
+    number, root = _running(session, uuid)
     for device in _characters(root):
         if device.get("type") == "pty":
             alias = device.find("alias")
-            return None if alias is None else alias.get("name")
+            return number, None if alias is None else alias.get("name")
     found = [f"<{device.tag} type='{device.get('type', '')}'>" for device in _characters(root)]
     has = f"it has {', '.join(found)}" if found else "it has none at all"
     raise NoSerialDevice(f"the domain needs a <serial type='pty'> or <console type='pty'>: {has}")
@@ -61,7 +61,8 @@ def _characters(root: Element) -> Iterator[Element]:
 
 def vnc_index(session: Session, uuid: str) -> int:
     """Which of the domain's displays is VNC. Raises NoVncDevice, or WrongState for a domain that is off."""
-    displays = _running(session, uuid).iterfind("devices/graphics")
+    _, root = _running(session, uuid)
+    displays = root.iterfind("devices/graphics")
     types = [display.get("type", "") for display in displays]
     if "vnc" in types:
         return types.index("vnc")
@@ -69,11 +70,11 @@ def vnc_index(session: Session, uuid: str) -> int:
     raise NoVncDevice(f"the domain needs a <graphics type='vnc'>: {has}")
 
 
-def _running(session: Session, uuid: str) -> Element:
+def _running(session: Session, uuid: str) -> tuple[int, Element]:
     handle = session.connection.lookupByUUIDString(uuid)
     if not is_active(handle):
         raise WrongState("the domain is not running: it has no console")
-    return domainxml.parse(handle.XMLDesc(0))
+    return handle.ID(), domainxml.parse(handle.XMLDesc(0))
 
 
 def open_vnc(session: Session, uuid: str, index: int) -> socket.socket:
@@ -84,9 +85,10 @@ def open_vnc(session: Session, uuid: str, index: int) -> socket.socket:
     return opened
 
 
-def is_running(session: Session, uuid: str) -> bool:
-    """Whether the domain exists in memory."""
-    return is_active(session.connection.lookupByUUIDString(uuid))
+def is_running(session: Session, uuid: str, number: int | None = None) -> bool:
+    """Whether the domain exists in memory, and still as the guest of this id."""
+    handle = session.connection.lookupByUUIDString(uuid)
+    return is_active(handle) and number in {None, handle.ID()}
 
 
 def find_end(runs: Callable[[], bool], tell: Callable[[End], None]) -> None:

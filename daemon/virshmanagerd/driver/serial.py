@@ -78,7 +78,7 @@ class SerialConsole:
     """One open serial console. All methods but ``open`` return at once, and are safe for threads."""
 
     def __init__(self, listener: Listener, runs: Callable[[], bool]) -> None:
-        """``runs`` says whether the domain does; it may wait, and raise DriverError."""
+        """``runs`` says whether the guest still does; it may wait, and raise DriverError."""
         self._listener = listener
         self._runs = runs
         self._lock = threading.Lock()
@@ -194,7 +194,13 @@ class SerialConsole:
             if self._ended:
                 return
             self._ended = True
-        find_end(self._runs, self._listener.ended)
+        find_end(self._still_runs, self._listener.ended)
+
+    def _still_runs(self) -> bool:
+        connection, runs = self._connection, self._runs()
+        if runs and connection is not None and not _stands(connection):
+            raise LibvirtDown("the console's connection broke")  # nobody has taken it
+        return runs
 
     def _give_back(self, then: Callable[[], None]) -> None:
         with self._lock:
@@ -215,6 +221,13 @@ def _connect(uri: str) -> libvirt.virConnect:
         return libvirt.open(uri)
     except libvirt.libvirtError as error:
         raise LibvirtDown(error.get_error_message() or str(error)) from None
+
+
+def _stands(connection: libvirt.virConnect) -> bool:
+    try:
+        return bool(connection.isAlive())
+    except libvirt.libvirtError:
+        return False
 
 
 def _open(domain: libvirt.virDomain, alias: str | None, stream: libvirt.virStream, *, take: bool) -> None:
