@@ -176,6 +176,32 @@ def test_a_damage_that_only_a_check_finds(
     assert "never used" in caplog.text  # a page of the file, in SQLite's words
 
 
+@pytest.mark.parametrize(
+    "damage",
+    [
+        "args = '{\"xml\": '",
+        "args = CAST(X'ff' AS TEXT)",
+        "remembered = 7",
+        "deadline = 'soon'",
+        "state = 'startee'",
+    ],
+)
+def test_a_damage_that_only_reading_finds(opened: Journal, tmp_path: Path, damage: str) -> None:
+    """What is open could not be gone on with, at no start, and nothing new would be taken."""
+    known, begun = opened.id, entry()
+    opened.receive(begun, at_once=False)
+    opened.start(begun.id, {"id": 3})
+    opened.close()
+    with contextlib.closing(sqlite3.connect(tmp_path / journal.FILE)) as connection:
+        connection.execute(f"UPDATE operation SET {damage}")  # noqa: S608 - ours
+        connection.commit()
+    healed = Journal(tmp_path)
+    assert healed.open_entries() == []
+    assert healed.id != known
+    assert list(tmp_path.glob("journal.sqlite.damaged-*"))
+    healed.close()
+
+
 def test_it_is_private_and_on_the_disk(opened: Journal, tmp_path: Path) -> None:
     opened.receive(entry(), at_once=True)
     modes = {path.name: path.stat().st_mode & 0o777 for path in tmp_path.iterdir()}

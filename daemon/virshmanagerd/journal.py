@@ -155,10 +155,7 @@ class Journal:
     def open_entries(self) -> list[Entry]:
         """All entries without a verdict, the oldest first."""
         with self._use() as connection:
-            rows = connection.execute(
-                "SELECT * FROM operation WHERE ended_at IS NULL ORDER BY rowid"
-            ).fetchall()
-        return [_entry(row) for row in rows]
+            return _open_entries(connection)
 
     def receive(self, entry: Entry, *, at_once: bool) -> None:
         """Add an entry.
@@ -272,6 +269,7 @@ def remove(directory: Path) -> bool:
 def _prepare(connection: sqlite3.Connection) -> str:
     """Make the file what we need, and return its id. One process has it: no other runs what is open here."""
     connection.row_factory = sqlite3.Row
+    connection.text_factory = bytes.decode  # SQLite's own takes damage for one of the errors that pass
     connection.execute("PRAGMA locking_mode=EXCLUSIVE")
     connection.execute("PRAGMA journal_mode=WAL")
     connection.execute("PRAGMA synchronous=FULL")
@@ -284,6 +282,12 @@ def _prepare(connection: sqlite3.Connection) -> str:
         connection.execute(
             "INSERT INTO journal SELECT ? WHERE NOT EXISTS (SELECT * FROM journal)", (str(uuid.uuid4()),)
         )
+    try:
+        whole = all(map(_is_whole, _open_entries(connection)))
+    except (ValueError, TypeError) as error:
+        raise sqlite3.DatabaseError(f"an entry cannot be read: {error}") from None
+    if not whole:
+        raise sqlite3.DatabaseError("an entry is not what was written")
     return str(connection.execute("SELECT id FROM journal").fetchone()[0])
 
 
@@ -297,6 +301,22 @@ def _transaction(connection: sqlite3.Connection) -> Iterator[None]:
         if connection.in_transaction:
             connection.execute("ROLLBACK")
         raise
+
+
+def _open_entries(connection: sqlite3.Connection) -> list[Entry]:
+    rows = connection.execute("SELECT * FROM operation WHERE ended_at IS NULL ORDER BY rowid").fetchall()
+    return [_entry(row) for row in rows]
+
+
+def _is_whole(entry: Entry) -> bool:
+    """Whether it can be gone on with: SQLite's check does not look into what is in its cells."""
+    objects = (entry.target, entry.args, entry.precondition, entry.remembered)
+    numbers = (entry.deadline, entry.received, entry.received_at)
+    return (
+        entry.is_open
+        and all(isinstance(one, dict) for one in objects)
+        and all(isinstance(one, float) for one in numbers)
+    )
 
 
 def _entry(row: sqlite3.Row) -> Entry:
