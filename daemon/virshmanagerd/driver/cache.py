@@ -23,7 +23,11 @@ class SummaryCache:
             if (known := self._known.get(uuid)) is not None:
                 return known
             self._reading[uuid] = token
-        summary = read()
+        try:
+            summary = read()
+        except BaseException:
+            self.forget(uuid)
+            raise
         with self._lock:
             # An event during the reading may have made this text old: then it is not kept.
             if self._reading.get(uuid) is token:
