@@ -136,6 +136,18 @@ def test_it_is_taken_over(come: Callable[..., FakePipe], screens: Screens) -> No
     assert (read(screens.qemu[0]), read(screens.qemu[1])) == (b"", KEY)
 
 
+def test_what_one_has_typed_is_not_typed_after_he_was_sent_away(
+    come: Callable[..., FakePipe], screens: Screens
+) -> None:
+    first = come()
+    while not first.paused:
+        first.receive(KEY * 1000)
+    in_the_socket = len(read(screens.qemu[0]))
+    assert come(Mode.TAKE).code is None
+    ready(first)
+    assert (read(screens.qemu[0]), in_the_socket > 0) == (b"", True)
+
+
 @pytest.mark.parametrize(("end", "code"), [(End.STOPPED, 4411), (End.LOST, 1012), (End.CUT, 1012)])
 def test_the_screen_ends(come: Callable[..., FakePipe], screens: Screens, end: End, code: int) -> None:
     screens.end = end

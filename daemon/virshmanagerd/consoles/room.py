@@ -44,6 +44,7 @@ class Seat:
 
     pipe: Pipe
     writes: bool
+    sent_away: bool = False
 
     def leave(self, close: Close, *, discard: bool = False) -> None:
         """End the WebSocket, for a reason that is told."""
@@ -90,6 +91,7 @@ class Room:
 
     def _send_away(self, seat: Seat) -> None:
         self._forget(seat)
+        seat.sent_away = True
         seat.leave(Close.TAKEN_OVER)
 
     def _forget(self, seat: Seat) -> None:

@@ -106,6 +106,7 @@ class VncViewer:
 
     def _go_on(self) -> None:
         if self._seat:
+            self._ended = self._ended or self._seat.sent_away
             if not self._ended:
                 self._exchange(self._seat.pipe)
             self._watch(self._seat)
