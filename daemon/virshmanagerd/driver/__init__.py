@@ -5,8 +5,9 @@ errors are those of `virshmanagerd.errors`. Many drivers share one process,
 one event loop and one pool of threads.
 
 The modules: `eventloop` and `pool` (of the process), `calls` and `guests`
-(deadlines and limits), `session`, `link` and `lines` (the connections), `bulk`, `single`, `facts` and
-`screen` (answers), `writing` (changes), `consoles` and `serial`.
+(deadlines and limits), `session`, `link` and `lines` (the connections),
+`bulk`, `single`, `facts` and `screen` (answers), `writing` (changes),
+`consoles` and `serial`.
 """
 
 from __future__ import annotations

@@ -123,9 +123,8 @@ def summary(handle: libvirt.virDomain) -> Summary:
     except InvalidXML:
         pass
     except libvirt.libvirtError as error:
-        if (
-            error.get_error_code() != libvirt.VIR_ERR_RPC
-        ):  # it does not fit into a message of libvirt's, 4 MiB
+        # It does not fit into a message of libvirt's, 4 MiB.
+        if error.get_error_code() != libvirt.VIR_ERR_RPC:
             raise
     _, maximum, current, vcpus, _ = handle.info()
     return {**NOTHING, "vcpus": vcpus, "memory": current * KIB, "max_memory": maximum * KIB}
