@@ -317,6 +317,19 @@ def test_what_he_may_do_no_more_when_its_turn_comes_is_not_begun(
     assert ended.count() == 3 - len(begins)
 
 
+def test_when_nothing_is_left_that_he_may_do_it_ends_at_once(sam: User) -> None:
+    rows = domains(2)
+    for row in rows:
+        granted(sam, Role.OPERATOR, row)
+    parent = begun(sam, rows, stagger=60)
+    take_grant(sam, rows)
+    finish(parent, 0)
+    Operation.objects.filter(pk=parent.pk).update(due_at=timezone.now())
+    releasing.advance(parent.pk)
+    parent.refresh_from_db()
+    assert parent.state == S.FAILED
+
+
 def test_what_was_left_out_is_told(ada: User, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(selecting, "REASONS_KEPT", 2)
     domains(3, state="running")

@@ -140,15 +140,13 @@ def advance(parent_id: UUID) -> None:
         parent = Operation.objects.open().select_for_update().filter(pk=parent_id).first()
         if parent is None:
             return
-        states = _states(parent)
-        if (why := _reason_to_stop(parent, states)) is not None:
+        if (why := _reason_to_stop(parent, _states(parent))) is not None:
             # What is on its way has a deadline of its own; of what was cancelled nothing is sent any more.
             unsent = parent.children.filter(state=S.ACCEPTED, sent_at=None)
             _end(unsent if parent.cancel_asked_at else held_children(parent), *why)
-            states = _states(parent)
         else:
             hosts = _release(parent)
-        _derive(parent, states, begun=bool(hosts))
+        _derive(parent, _states(parent), begun=bool(hosts))
     wake_carriers(hosts)
 
 
