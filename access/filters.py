@@ -4,11 +4,10 @@ from django_filters.rest_framework import (
     IsoDateTimeFilter,
     ModelChoiceFilter,
     MultipleChoiceFilter,
-    NumberFilter,
 )
 
 from .choices import Action, Result, Target, Via
-from .searching import SearchFilterSet, TrueOrFalseFilter
+from .searching import KeyFilter, SearchFilterSet, TrueOrFalseFilter
 
 
 class TokenFilter(SearchFilterSet):
@@ -49,4 +48,4 @@ class GrantFilter(SearchFilterSet):
     user = ModelChoiceFilter(queryset=User.objects.all())
     group = ModelChoiceFilter(queryset=Group.objects.all())
     target = MultipleChoiceFilter(choices=Target.choices, distinct=False)
-    object_id = NumberFilter()
+    object_id = KeyFilter()

@@ -8,7 +8,7 @@ from django import forms
 from django.core.exceptions import ValidationError
 from django.db.models import Q, QuerySet
 from django.utils.translation import gettext as _
-from django_filters.rest_framework import BooleanFilter, CharFilter, FilterSet
+from django_filters.rest_framework import BooleanFilter, CharFilter, FilterSet, NumberFilter
 from django_filters.widgets import BooleanWidget
 
 MAX_WORDS = 10
@@ -52,3 +52,9 @@ class TrueOrFalseFilter(BooleanFilter):
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, widget=_TrueOrFalseWidget, **kwargs)
+
+
+class KeyFilter(NumberFilter):
+    """A filter by a key, in digits. A decimal, such as `-1e9999999`, may be more than can be computed."""
+
+    field_class = forms.IntegerField  # type: ignore[assignment]  # a class of its own, that takes less

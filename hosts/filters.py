@@ -5,12 +5,11 @@ from django_filters.rest_framework import (
     Filter,
     ModelChoiceFilter,
     MultipleChoiceFilter,
-    NumberFilter,
     UUIDFilter,
 )
 
 from access.permissions import caller, rights_of
-from access.searching import SearchFilterSet
+from access.searching import KeyFilter, SearchFilterSet
 
 from .choices import OperationState, Status, TargetType, Trust
 from .models import Host, HostAddress, HostQuerySet, Operation
@@ -53,8 +52,8 @@ class OperationFilter(SearchFilterSet):
     host = ModelChoiceFilter(queryset=hosts_named_to)  # type: ignore[arg-type]  # it may be a function
     actor = CharFilter(field_name="actor_name", max_length=150)
     target_type = MultipleChoiceFilter(choices=TargetType.choices, distinct=False)
-    target_id = NumberFilter()
-    domain = NumberFilter(method="of_domain")
+    target_id = KeyFilter()
+    domain = KeyFilter(method="of_domain")
     parent = UUIDFilter()
 
     def of_domain(self, queryset: QuerySet[Operation], name: str, value: int) -> QuerySet[Operation]:  # noqa: ARG002 -- a filter

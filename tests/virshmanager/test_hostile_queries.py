@@ -43,6 +43,14 @@ def test_a_query(api: APIClient, path: str, name: str) -> None:
         assert answer.status_code in {200, 400, 404}, (name, value)
 
 
+@pytest.mark.parametrize(
+    ("path", "name"),
+    [("/api/operations/", "target_id"), ("/api/operations/", "domain"), ("/api/grants/", "object_id")],
+)
+def test_a_number_that_takes_for_ever_to_compute(api: APIClient, path: str, name: str) -> None:
+    assert api.get(path, {name: "-1e1000"}).status_code == 400
+
+
 @pytest.mark.parametrize("path", LISTS)
 def test_an_id(api: APIClient, path: str) -> None:
     for value in (
