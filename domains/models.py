@@ -34,6 +34,21 @@ class IsInList(Func):
         super().__init__(F(field), Value(text))
 
 
+class HoldsInList(Func):
+    """Whether a text in a JSON list holds this one, in any case: the list's own brackets are none of them."""
+
+    function = "json_each"
+    template = r"EXISTS (SELECT 1 FROM %(function)s(%(expressions)s) ESCAPE '\')"
+    arg_joiner = ") WHERE UPPER(value) LIKE UPPER("
+    output_field = BooleanField()
+
+    def __init__(self, field: str, text: str) -> None:
+        super().__init__(F(field), Value(f"%{connection.ops.prep_for_like_query(text)}%"))
+
+    def as_postgresql(self, compiler: Any, connection: Any, **context: Any) -> Any:
+        return self.as_sql(compiler, connection, function="jsonb_array_elements_text", **context)
+
+
 def has_tag(tag: str) -> Q:
     """That a domain has exactly this tag, whatever letters are in it."""
     if connection.features.supports_json_field_contains:

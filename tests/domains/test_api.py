@@ -171,6 +171,13 @@ def test_a_list_costs_the_same_queries_at_any_size(api: APIClient) -> None:
         ("search=WEB", ["web"]),
         ("search=w+b", ["web"]),
         ("search=w+z", []),
+        ("search=PROD", ["db", "web"]),
+        ("search=rün", ["db"]),
+        ("search=u00fc", []),
+        ("search=%22", ["db"]),
+        ("search=[", []),
+        ("search=pr_d", []),
+        ("search=%25", []),
         ("ordering=-name", ["web", "db"]),
     ],
 )
