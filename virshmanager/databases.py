@@ -1,4 +1,4 @@
-"""The database as a whole, as one file: by SQLite's own backup, or by pg_dump and pg_restore."""
+"""The database as a whole, as one file: by SQLite's own backup, or by PostgreSQL's own programs."""
 
 import os
 import shutil
@@ -19,6 +19,16 @@ LIBPQ: Final = {"dbname": "PGDATABASE"} | {
     )
 }
 PLAIN: Final = ("--no-owner", "--no-privileges")
+# A dump tells to drop what is in it. A newer version may have made tables that refer to those.
+DROP_ALL: Final = """SET client_min_messages = warning;
+DO $$
+DECLARE found text;
+BEGIN
+    FOR found IN SELECT tablename FROM pg_tables WHERE schemaname = current_schema() LOOP
+        EXECUTE format('DROP TABLE %I CASCADE', found);
+    END LOOP;
+END $$;
+"""
 
 
 class DumpError(Exception):
@@ -63,8 +73,11 @@ def load(path: Path) -> None:
     """Put what `dump` wrote in the place of all there is: whole, or not at all. Raises DumpError."""
     connection.close()
     if connection.vendor == "postgresql":
-        whole = ("--single-transaction", "--exit-on-error", "--clean", "--if-exists")
-        _run("pg_restore", *whole, *PLAIN, f"--dbname={connection.settings_dict['NAME']}", str(path))
+        script, first = path.with_name(f"{path.name}.sql"), path.with_name("drop.sql")
+        first.write_text(DROP_ALL)
+        _run("pg_restore", "--clean", "--if-exists", *PLAIN, f"--file={script}", str(path))
+        whole = ("--no-psqlrc", "--quiet", "--single-transaction", "--set=ON_ERROR_STOP=1")
+        _run("psql", *whole, f"--file={first}", f"--file={script}")
         return
     # It may lie on another disk.
     beside = file().with_name(f".{file().name}.restored")

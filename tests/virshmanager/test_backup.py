@@ -208,6 +208,14 @@ def test_what_was_replaced_is_kept(file: Path, home: Path, monkeypatch: pytest.M
     assert [user.username for user in User.objects.all()] == ["ada"]
 
 
+def test_what_a_newer_version_added_goes(file: Path, home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with connection.cursor() as cursor:
+        cursor.execute("CREATE TABLE later (who integer PRIMARY KEY REFERENCES auth_user (id))")
+    command(monkeypatch, "restore", str(file), "--replace")
+    assert "later" not in connection.introspection.table_names()
+    assert [user.username for user in User.objects.all()] == ["ada"]
+
+
 def test_a_lost_authority_is_no_way_into_the_hosts(home: Path, running: Running) -> None:
     """A new one is a stranger, as is who has the database alone. Only root of a host lets it in."""
     host = Host.objects.get()
