@@ -6,6 +6,7 @@ import time
 from bisect import bisect_right
 from collections.abc import Iterable, Sequence
 from itertools import groupby, pairwise
+from operator import attrgetter
 from typing import Final, NamedTuple
 
 from redis.exceptions import RedisError
@@ -89,7 +90,8 @@ def measured(kind: Kind, pk: int, host_id: int, window: Window) -> Line:
                 raise
             logger.warning("Only history tells of %s %s now: %s", kind.value, pk, error)
             break
-        points = _merged(points, [point for point in finer if window.since < point.at <= window.until])
+        asked = [point for point in finer if window.since < point.at <= window.until]
+        points = _merged(points, asked, window.since)
     return Line(step, _with_gaps(_at_steps(points, step), step))
 
 
@@ -127,8 +129,15 @@ def _stored(resolution: Resolution, kind: Kind, pk: int, window: Window) -> list
     ]
 
 
-def _merged(wide: list[Point], fine: list[Point]) -> list[Point]:
-    """Put finer points in the place of those wider ones whose time they tell about."""
+def _merged(wide: list[Point], fine: list[Point], since: float) -> list[Point]:
+    """Put finer points in the place of those wider ones whose time they tell about.
+
+    Where the finer ones begin in the midst of a wider one, it tells more than what is left of them.
+    """
+    if fine:
+        begins, slack = fine[0].at - fine[0].period, fine[0].period
+        cut = (point.at for point in wide if max(point.at - point.period, since) + slack < begins < point.at)
+        fine = fine[bisect_right(fine, next(cut, begins), key=attrgetter("at")) :]
     times = [point.at for point in fine]
     kept = [
         point
@@ -143,7 +152,7 @@ def _at_steps(points: Iterable[Point], step: int) -> list[Point]:
     thinned = []
     for _, group in groupby(points, lambda point: math.ceil(point.at / step)):
         inside = list(group)
-        values = mean([point.values for point in inside]) if len(inside) > 1 else inside[0].values
+        values = mean([point.values for point in inside], [point.period for point in inside])
         thinned.append(Point(inside[-1].at, max(point.period for point in inside), values))
     return thinned
 

@@ -69,8 +69,18 @@ def _rate(before: int, after: int, seconds: float) -> float:
     return rate if rate <= HIGHEST_RATE else NOT_A_NUMBER
 
 
-def mean(values: Sequence[tuple[float, ...]]) -> tuple[float, ...]:
-    """Return the mean of each column, of the last one the highest; what is not a number does not count."""
-    columns = [[value for value in column if not math.isnan(value)] for column in zip(*values, strict=True)]
-    means = [sum(column) / len(column) if column else NOT_A_NUMBER for column in columns[:-1]]
-    return (*means, max(columns[-1], default=NOT_A_NUMBER))
+def mean(values: Sequence[tuple[float, ...]], seconds: Sequence[int] | None = None) -> tuple[float, ...]:
+    """Return the mean of each column, of the last one the highest; what is not a number does not count.
+
+    `seconds`: how long each of them is the mean of; None: all the same.
+    """
+    weights = seconds or [1] * len(values)
+    *columns, highest = zip(*values, strict=True)
+    means = [_mean(column, weights) for column in columns]
+    return (*means, max((value for value in highest if not math.isnan(value)), default=NOT_A_NUMBER))
+
+
+def _mean(values: Sequence[float], weights: Sequence[int]) -> float:
+    told = [pair for pair in zip(values, weights, strict=True) if not math.isnan(pair[0])]
+    whole = sum(weight for _, weight in told)
+    return sum(value * weight for value, weight in told) / whole if told else NOT_A_NUMBER

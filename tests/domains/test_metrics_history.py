@@ -13,11 +13,11 @@ from redis.exceptions import ConnectionError as NotThere
 from domains import rings, tasks
 from domains.choices import Kind
 from domains.models import Domain, History
-from domains.services import Window, measured, roll_up
+from domains.services import Window, measured, record_stats, roll_up
 from domains.services.history import Line
 
 from .factories import domain
-from .measuring import Clock, measure
+from .measuring import SECOND, Clock, measure, message, stats
 
 pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("rings_redis")]
 
@@ -149,6 +149,43 @@ def test_a_wider_step_has_means_and_the_highest(row: Domain, clock: Clock) -> No
     told = line(row, clock, HOUR, step=600)
     assert len(told.points) == 3
     assert told.points[1].values == (50.0, 2.0**29, 1000.0, 2000.0, 10.0, 20.0, 300.0, 400.0, 50.0)
+
+
+def be_busy(clock: Clock, row: Domain, *phases: tuple[int, int]) -> None:
+    """Let a domain be so busy, in per cent, for so many minutes, phase after phase; roll up as ever."""
+    counted = 0
+    for minutes, per_cent in phases:
+        for _ in range(2 * minutes):
+            clock.move(30)
+            counted += 30 * 2 * SECOND * per_cent // 100
+            record_stats(row.host, message(clock.now, [stats(row, clock.now, cpu_time_ns=counted)]))
+        clock.move(10)
+        roll_up()
+        clock.move(-10)
+
+
+def test_a_mean_is_of_times_and_not_of_points(row: Domain, clock: Clock) -> None:
+    be_busy(clock, row, (30, 100), (60, 0))
+    told = line(row, clock, 30 * DAY)
+    assert told.points[0].period == 300  # in the same hour as many points of 30 seconds
+    assert cpu(told)[0] == pytest.approx(50, abs=2)
+
+
+def test_an_hour_of_which_few_minutes_are_left_stays_an_hour(
+    row: Domain, clock: Clock, rings_redis: Redis
+) -> None:
+    be_busy(clock, row, (55, 100), (5, 0))
+    clock.move(DAY)
+    rings_redis.flushdb()
+    roll_up()
+    assert minutes() == 1
+    assert cpu(line(row, clock, 30 * DAY)) == [pytest.approx(100 * 55 / 60, abs=2)]
+
+
+def test_five_minutes_of_which_some_seconds_are_left_stay_five_minutes(row: Domain, clock: Clock) -> None:
+    be_busy(clock, row, (4, 100), (1, 0), (59, 50))
+    told = line(row, clock, DAY)
+    assert cpu(told)[0] == pytest.approx(100 * 7 / 9, abs=1)  # the first sample has none before it
 
 
 def test_what_is_old_goes(row: Domain, clock: Clock) -> None:
