@@ -43,8 +43,10 @@ class ChildError(Exception):
 
 
 def say(text: str) -> None:
-    sys.stdout.write(f"{text}\n")
-    sys.stdout.flush()
+    """Tell the terminal. Where it is gone, or the disk behind it is full, the server goes on."""
+    with contextlib.suppress(OSError):
+        sys.stdout.write(f"{text}\n")
+        sys.stdout.flush()
 
 
 @dataclass(frozen=True)
@@ -252,7 +254,8 @@ async def reachable(
 
 def obituary(child: Child, code: int) -> str:
     """What a person needs to see about a process that ended: its name, how it ended, its last lines."""
-    how = f"was ended by {signal.Signals(-code).name}" if code < 0 else f"ended with code {code}"
+    names = {number.value: number.name for number in signal.Signals}
+    how = f"was ended by {names.get(-code, f'signal {-code}')}" if code < 0 else f"ended with code {code}"
     return "\n".join(
         [f"{child.command.name} {how}.", *(f"  | {line}" for line in [*child.tail][-TAIL_LINES:])]
     )

@@ -1,6 +1,7 @@
 """The supervisor on real processes: what fails is named, what dies is started again, what must stop stops."""
 
 import asyncio
+import errno
 import os
 import signal
 import subprocess
@@ -8,6 +9,7 @@ import sys
 from collections.abc import AsyncIterator, Callable
 from dataclasses import replace
 from pathlib import Path
+from unittest.mock import Mock
 
 import psutil
 import pytest
@@ -81,6 +83,37 @@ async def test_a_child_that_was_killed_is_started_again(
     os.kill(int(first), signal.SIGKILL)
     await until(lambda: pid_file.read_text() not in {"", first})
     assert "worker was ended by SIGKILL" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("code", [errno.ENOSPC, errno.EPIPE])
+async def test_nobody_to_tell_it_to_stops_nothing(
+    supervisor: Supervisor, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, code: int
+) -> None:
+    monkeypatch.setattr("sys.stdout", Mock(write=Mock(side_effect=OSError(code, "no more"))))
+    log, once = tmp_path / "worker.log", tmp_path / "once"
+    program = f"""
+import pathlib, time
+print("ERROR one", flush=True)
+time.sleep(0.2)
+print("two", flush=True)
+if not pathlib.Path({str(once)!r}).exists():
+    pathlib.Path({str(once)!r}).touch()
+    raise SystemExit(1)
+print("three", flush=True)
+time.sleep(60)
+"""
+    supervisor.start(script("worker", program))
+    await until(lambda: supervisor.failed.done() or "three" in log.read_text() if log.exists() else False)
+    assert not supervisor.failed.done()
+    assert log.read_text().splitlines() == ["ERROR one", "two", "ERROR one", "two", "three"]
+
+
+async def test_a_child_that_was_ended_by_a_signal_without_a_name(
+    supervisor: Supervisor, capsys: pytest.CaptureFixture[str]
+) -> None:
+    supervisor.start(script("worker", "import os; os.kill(os.getpid(), 40)"))
+    with pytest.raises(ChildError, match=r"worker was ended by signal 40"):
+        await asyncio.wait_for(supervisor.failed, DEADLINE)
 
 
 async def test_what_a_child_left_behind_is_ended_with_it(supervisor: Supervisor, tmp_path: Path) -> None:
