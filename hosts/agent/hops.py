@@ -129,12 +129,13 @@ class _Way:
     def certificate(self) -> str:
         try:
             shown = keys.fingerprint(keys.certificate_key(self._certificate))
-        except ValueError:
+            certificate = x509.load_der_x509_certificate(self._certificate)
+            own = certificate.issuer == certificate.subject
+        except (ValueError, TypeError):  # such names are read only now
             raise _Failed("not_virshmanager") from None
         if shown != self._host.public_key_sha256:
             raise _Failed("fingerprint_changed")
-        certificate = x509.load_der_x509_certificate(self._certificate)
-        if certificate.issuer == certificate.subject:
+        if own:
             if self._host.trust == Trust.OWNED:
                 raise _Failed("ownership_lost")
         else:

@@ -10,6 +10,8 @@ from typing import Any
 
 import pytest
 import time_machine
+from cryptography.hazmat.primitives.serialization import Encoding
+from cryptography.x509 import load_der_x509_certificate
 from django.utils import timezone
 from rest_framework.test import APIClient
 
@@ -143,6 +145,15 @@ def test_a_host_that_was_reset_and_kept_its_key(owned: Owned, tmp_path: Path) ->
     context = server_context(tmp_path, owned.key, self_signed(owned.key))
     with served(owned, http(well(owned)), context) as host:
         assert failed(host) == ("certificate", "ownership_lost")
+
+
+@pytest.mark.parametrize("name", [b"\x14\x04p\xff\xfer", b"\x03\x04\x00\x11\xff\xff"])
+def test_a_certificate_with_a_name_that_is_no_text(owned: Owned, tmp_path: Path, name: bytes) -> None:
+    """A TeletexString and a BIT STRING, which OpenSSL lets pass."""
+    good = self_signed(owned.key).public_bytes(Encoding.DER)
+    bad = load_der_x509_certificate(good.replace(b"\x0c\x04peer", name))
+    with served(owned, http(well(owned)), server_context(tmp_path, owned.key, bad)) as host:
+        assert failed(host) == ("certificate", "not_virshmanager")
 
 
 def test_a_certificate_of_another_manager(owned: Owned, tmp_path: Path, settings: Any) -> None:
