@@ -48,11 +48,14 @@ def dump(path: Path) -> None:
     if connection.vendor == "postgresql":
         _run("pg_dump", "--format=custom", *PLAIN, f"--file={path}")
         return
-    with (
-        closing(sqlite3.connect(f"{file().as_uri()}?mode=ro", uri=True)) as source,
-        closing(sqlite3.connect(path)) as target,
-    ):
-        source.backup(target)
+    try:
+        with (
+            closing(sqlite3.connect(f"{file().as_uri()}?mode=ro", uri=True)) as source,
+            closing(sqlite3.connect(path)) as target,
+        ):
+            source.backup(target)
+    except sqlite3.Error as error:
+        raise DumpError(f"SQLite refused: {error}.") from None
 
 
 def check(path: Path) -> None:

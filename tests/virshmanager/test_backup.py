@@ -120,6 +120,17 @@ def test_no_file_is_overwritten(file: Path, monkeypatch: pytest.MonkeyPatch) -> 
     assert file.read_bytes() == before
 
 
+def test_a_database_that_cannot_be_read_leaves_no_file(
+    tmp_path: Path, home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "garbage").write_bytes(b"garbage" * 1000)
+    monkeypatch.setattr(databases, "file", lambda: tmp_path / "garbage")
+    monkeypatch.setattr(databases, "LIBPQ", {"dbname": "PGDATABASE", "host": "PGPORT"})
+    assert "refused" in refused(monkeypatch, "backup", str(tmp_path / "backup"))
+    assert not (tmp_path / "backup").exists()
+    assert not list(home.glob(".backup-*"))
+
+
 def test_nothing_is_replaced_unasked(file: Path, home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     assert "--replace" in refused(monkeypatch, "restore", str(file))
 
