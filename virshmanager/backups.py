@@ -141,16 +141,17 @@ def restore(backup: Backup) -> Path | None:
         staged = Path(folder)
         _write(backup, staged)
         databases.check(staged / DATABASE)
+        dump = databases.bring(staged / DATABASE)
         before = kept or staged / "before"
         before.mkdir(mode=0o700)
         if connection.vendor == "postgresql":
             # It may still refuse: then no file has been moved.
-            databases.load(staged / DATABASE)
+            databases.load(dump)
             _move_away(before)
         else:
             connection.close()
             _move_away(before)
-            databases.load(staged / DATABASE)
+            databases.load(dump)
         for path in _places():
             (staged / path.name).rename(path)
     return kept

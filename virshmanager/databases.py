@@ -72,8 +72,21 @@ def check(path: Path) -> None:
         raise DumpError(f"The database in the backup is damaged: {found}.")
 
 
+def bring(path: Path) -> Path:
+    """Have a dump where it only has to be renamed: SQLite's may lie on another disk, which may be full."""
+    if connection.vendor == "postgresql":
+        return path
+    beside = file().with_name(f".{file().name}.restored")
+    try:
+        shutil.move(path, beside)
+    except OSError:
+        beside.unlink(missing_ok=True)
+        raise
+    return beside
+
+
 def load(path: Path) -> None:
-    """Put what `dump` wrote in the place of all there is: whole, or not at all. Raises DumpError."""
+    """Put what `bring` returned in the place of all there is: whole, or not at all. Raises DumpError."""
     connection.close()
     if connection.vendor == "postgresql":
         script, first = path.with_name(f"{path.name}.sql"), path.with_name("drop.sql")
@@ -82,10 +95,7 @@ def load(path: Path) -> None:
         whole = ("--no-psqlrc", "--quiet", "--single-transaction", "--set=ON_ERROR_STOP=1")
         _run("psql", *whole, f"--file={first}", f"--file={script}")
         return
-    # It may lie on another disk.
-    beside = file().with_name(f".{file().name}.restored")
-    shutil.move(path, beside)
-    beside.replace(file())
+    path.replace(file())
 
 
 def file() -> Path:

@@ -1,5 +1,6 @@
 """A backup of a server that owns a real daemon: what it refuses, and that the server goes on from it."""
 
+import errno
 import io
 import json
 import shutil
@@ -205,6 +206,25 @@ def test_a_master_key_that_is_elsewhere_is_named(
     assert "master key of the signer is not in it" in command(monkeypatch, "backup", str(tmp_path / "second"))
     (home / "trust" / "ca.key").unlink()
     assert "keep your signer's folder" in command(monkeypatch, "backup", str(tmp_path / "third"))
+
+
+@pytest.mark.skipif(connection.vendor == "postgresql", reason="of a file")
+def test_a_full_disk_changes_nothing(file: Path, home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    move = shutil.move
+
+    def fill(source: Path, target: Path) -> object:
+        if target.name.endswith(".restored"):
+            target.write_bytes(b"half")
+            raise OSError(errno.ENOSPC, "No space left on device")
+        return move(source, target)
+
+    monkeypatch.setattr(shutil, "move", fill)
+    User.objects.create_user("otto")
+    assert "No space left" in refused(monkeypatch, "restore", str(file), "--replace")
+    assert User.objects.filter(username="otto").exists()
+    assert (home / "trust" / "ca.key").exists()
+    assert not list(home.glob("before-*"))
+    assert not list(databases.file().parent.glob(".*.restored"))
 
 
 def test_what_was_replaced_is_kept(file: Path, home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
