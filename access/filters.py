@@ -1,13 +1,12 @@
 from django.contrib.auth.models import Group, User
 from django_filters.rest_framework import (
     CharFilter,
-    IsoDateTimeFilter,
     ModelChoiceFilter,
     MultipleChoiceFilter,
 )
 
 from .choices import Action, Result, Target, Via
-from .searching import KeyFilter, SearchFilterSet, TrueOrFalseFilter
+from .searching import KeyFilter, MomentFilter, SearchFilterSet, TrueOrFalseFilter
 
 
 class TokenFilter(SearchFilterSet):
@@ -26,8 +25,8 @@ class AuditFilter(SearchFilterSet):
     target_type = CharFilter(max_length=40)
     target_id = CharFilter(max_length=64)
     target = CharFilter(field_name="target_name", max_length=255)
-    after = IsoDateTimeFilter(field_name="at", lookup_expr="gte")
-    before = IsoDateTimeFilter(field_name="at", lookup_expr="lt")
+    after = MomentFilter(field_name="at", lookup_expr="gte")
+    before = MomentFilter(field_name="at", lookup_expr="lt")
 
 
 class UserFilter(SearchFilterSet):

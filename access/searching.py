@@ -1,5 +1,6 @@
 """`?search=` and yes-or-no filters of lists, alike in the API and on pages."""
 
+from datetime import UTC, datetime
 from functools import reduce
 from operator import and_, or_
 from typing import Any, ClassVar
@@ -8,7 +9,14 @@ from django import forms
 from django.core.exceptions import ValidationError
 from django.db.models import Q, QuerySet
 from django.utils.translation import gettext as _
-from django_filters.rest_framework import BooleanFilter, CharFilter, FilterSet, NumberFilter
+from django_filters.fields import IsoDateTimeField
+from django_filters.rest_framework import (
+    BooleanFilter,
+    CharFilter,
+    FilterSet,
+    IsoDateTimeFilter,
+    NumberFilter,
+)
 from django_filters.widgets import BooleanWidget
 
 MAX_WORDS = 10
@@ -58,3 +66,19 @@ class KeyFilter(NumberFilter):
     """A filter by a key, in digits. A decimal, such as `-1e9999999`, may be more than can be computed."""
 
     field_class = forms.IntegerField  # type: ignore[assignment]  # a class of its own, that takes less
+
+
+class _MomentField(IsoDateTimeField):
+    def to_python(self, value: Any) -> datetime | None:
+        """As UTC, as databases have it: the first and the last hours of time are in no year of it."""
+        found = super().to_python(value)
+        try:
+            return found and found.astimezone(UTC)
+        except OverflowError:
+            raise ValidationError(self.error_messages["invalid"], code="invalid") from None
+
+
+class MomentFilter(IsoDateTimeFilter):
+    """A filter by a time that a database can hold."""
+
+    field_class = _MomentField
