@@ -238,5 +238,6 @@
     }
   }, 1000);
   badge("reconnecting");
-  connect();
+  // Not before htmx has seen the page: what is told to fetch itself until then would never answer.
+  document.addEventListener("DOMContentLoaded", connect);
 })();

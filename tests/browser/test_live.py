@@ -1,0 +1,31 @@
+"""What stays true in an open page: when its socket, an answer or a row under an open menu is lost."""
+
+import json
+import re
+
+import pytest
+from playwright.sync_api import Route, WebSocketRoute
+
+from .site import Site
+
+pytestmark = [pytest.mark.browser, pytest.mark.timeout(240)]
+
+
+def test_a_page_whose_scripts_come_slowly_follows_all_the_same(crawled: Site) -> None:
+    with crawled.page() as page:
+        sockets: list[WebSocketRoute] = []
+        late: list[Route] = []
+
+        def hello(socket: WebSocketRoute) -> None:
+            sockets.append(socket)
+            socket.send(json.dumps({"type": "hello"}))
+
+        page.route_web_socket(re.compile("/live/"), hello)
+        page.route(re.compile("/map[^/]*[.]js$"), lambda route: late.append(route))  # noqa: PLW0108
+        page.goto("/domains/", wait_until="commit")
+        page.wait_for_timeout(1500)
+        late[0].continue_()
+        page.wait_for_load_state("load")
+        page.wait_for_timeout(2500)
+        with page.expect_request(re.compile("/domains/$"), timeout=5000):
+            sockets[-1].send(json.dumps({"type": "hello"}))
