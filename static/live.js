@@ -30,8 +30,10 @@
 
   function badge(state) {
     const element = document.getElementById("live-badge");
+    const word = element.querySelector(".live-word");
+    if (word.textContent === words[state]) return;
     element.dataset.liveState = state;
-    element.querySelector(".live-word").textContent = words[state];
+    word.textContent = words[state];
   }
 
   const pauseOf = (element) => (element.hasAttribute("data-live-region") ? REGION_PAUSE : ROW_PAUSE);
@@ -163,6 +165,9 @@
   function onMessage(event) {
     const message = JSON.parse(event.data);
     stillThere();
+    // Not before: a server without Redis accepts a socket, to close it.
+    badge("live");
+    attempts = 0;
     if (message.type === "beat") return;
     if (message.type === "hello") {
       refreshShown(); // what changed between the page and its socket was told to nobody
@@ -183,9 +188,7 @@
     const scheme = location.protocol === "https:" ? "wss:" : "ws:";
     socket = new WebSocket(`${scheme}//${location.host}${path}`);
     socket.onopen = () => {
-      badge("live");
       stillThere();
-      attempts = 0;
       sequence = undefined;
     };
     socket.onmessage = onMessage;

@@ -11,6 +11,24 @@ from .site import Site
 pytestmark = [pytest.mark.browser, pytest.mark.timeout(240)]
 
 
+def test_a_socket_that_is_closed_at_once_is_not_called_live(crawled: Site) -> None:
+    with crawled.page() as page:
+        sockets: list[WebSocketRoute] = []
+        page.route_web_socket(re.compile("/live/"), lambda socket: sockets.append(socket))  # noqa: PLW0108
+        page.add_init_script(
+            "addEventListener('DOMContentLoaded', () => { window.said = new Set(); "
+            "new MutationObserver(() => said.add(document.getElementById('live-badge').dataset.liveState))"
+            ".observe(document.getElementById('live-badge'), {attributes: true}); })"
+        )
+        page.goto("/domains/")
+        for _ in range(80):
+            page.wait_for_timeout(100)
+            for socket in sockets:
+                socket.close(code=1012)
+        assert "live" not in page.evaluate("[...said]"), len(sockets)
+        assert len(sockets) <= 6, len(sockets)
+
+
 def test_a_page_whose_scripts_come_slowly_follows_all_the_same(crawled: Site) -> None:
     with crawled.page() as page:
         sockets: list[WebSocketRoute] = []

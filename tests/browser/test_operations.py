@@ -145,6 +145,7 @@ def test_a_row_that_changes_is_fetched_alone(crawled: Site) -> None:
         # Nobody speaks on it but this test. A method of a list itself is none that Playwright takes.
         page.route_web_socket(re.compile("/live/"), lambda socket: sockets.append(socket))  # noqa: PLW0108
         page.goto("/domains/")
+        sockets[0].send(json.dumps({"type": "beat"}))
         expect(page.locator("#live-badge")).to_have_text("Live")
         number = str(page.locator("#domains tbody tr").first.get_attribute("id")).removeprefix("domain-")
         asked: list[str] = []
