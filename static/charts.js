@@ -158,12 +158,16 @@
 
     /** Fetch if it is time to, somebody looks, and no answer is being waited for. */
     async tick() {
+      // A connection that was lost without a word brings no answer.
+      if (this.asking && performance.now() - this.asked > LOST) this.given.abort();
       if (this.asking || performance.now() < this.due || !this.seen()) return;
       if (this.answered && performance.now() - this.answered > LOST) this.data = undefined;
       const { seconds, data } = this;
       this.asking = true;
+      this.asked = performance.now();
+      const { signal } = this.given = new AbortController();
       try {
-        const answer = await fetch(this.address(), { headers: { Accept: "application/json" } });
+        const answer = await fetch(this.address(), { headers: { Accept: "application/json" }, signal });
         if (!answer.ok) throw new Error(answer.statusText);
         const told = await answer.json();
         if (seconds === this.seconds && data === this.data) this.take(told);

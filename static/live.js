@@ -17,11 +17,12 @@
   const MOST_SEEN = 500;
   const SECOND_LOOK = 400; // ms: what no row shows now, the answer to a click may be about to show
   const SILENCE = 30000; // the server says something every 10 s
+  const PATIENCE = 30000; // ms for an answer: a connection that was lost without a word brings none
   // By id, since a row that was fetched again is a new element.
   const times = new Map();
   const waiting = new Set();
   const dirty = new Set();
-  const asking = new Map(); // id -> {element, again}: who asked, and whether it changed again meanwhile
+  const asking = new Map(); // id -> {element, since, again}: who asked, when, and whether it changed again meanwhile
   const looking = new Map(); // id of a list -> what changed that none of its rows showed
   const seenOnce = new Set(); // "list operation": one that a row showed when it moved is no news to its list
   const bursts = new Map(); // id of a list -> when rows of it were fetched of late
@@ -50,8 +51,11 @@
     const { id } = element;
     if (waiting.has(id)) return;
     if (isAsking(id)) {
-      asking.get(id).again = true;
-      return;
+      const asked = asking.get(id);
+      asked.again = true;
+      if (performance.now() - asked.since < PATIENCE) return;
+      asking.delete(id);
+      htmx.trigger(asked.element, "htmx:abort");
     }
     if (!visible(element)) {
       dirty.add(id);
@@ -78,7 +82,7 @@
     const element = document.getElementById(id);
     if (!element) return;
     times.set(id, performance.now());
-    asking.set(id, { element, again: false });
+    asking.set(id, { element, since: performance.now(), again: false });
     // It does not bubble: the list around a row would take it for its own, and fetch all rows for one.
     element.dispatchEvent(new CustomEvent("refresh"));
   }

@@ -29,6 +29,40 @@ def test_a_socket_that_is_closed_at_once_is_not_called_live(crawled: Site) -> No
         assert len(sockets) <= 6, len(sockets)
 
 
+def test_a_list_whose_answer_never_comes_is_asked_for_again(crawled: Site) -> None:
+    with crawled.page() as page:
+        page.clock.install()
+        page.goto("/domains/")
+        page.wait_for_load_state("networkidle")
+        held: list[Route] = []
+        asked: list[str] = []
+        page.on("request", lambda request: asked.append(request.url))
+        page.route(re.compile("/domains/$"), lambda route: held.append(route))  # noqa: PLW0108
+        page.clock.fast_forward(25_000)
+        page.wait_for_timeout(500)
+        assert len(held) == 1, asked
+        page.clock.fast_forward(60_000)
+        page.clock.fast_forward(2_000)
+        page.wait_for_timeout(1000)
+        assert len(held) == 2, asked
+
+
+def test_charts_whose_answer_never_comes_are_asked_for_again(crawled: Site) -> None:
+    with crawled.page() as page:
+        page.clock.install()
+        page.goto("/domains/?state=running")
+        held: list[Route] = []
+        page.route(re.compile("/metrics/"), lambda route: held.append(route))  # noqa: PLW0108 -- functions only
+        page.locator("#domains tbody a.name").first.click()
+        page.locator(".charts").scroll_into_view_if_needed()
+        page.clock.run_for(2_000)
+        page.wait_for_timeout(300)
+        assert len(held) == 1
+        page.clock.run_for(90_000)
+        page.wait_for_timeout(300)
+        assert len(held) > 1
+
+
 def test_a_page_whose_scripts_come_slowly_follows_all_the_same(crawled: Site) -> None:
     with crawled.page() as page:
         sockets: list[WebSocketRoute] = []
