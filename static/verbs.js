@@ -14,7 +14,10 @@
   if (!toasts) return;
   const TOAST_SECONDS = { good: 6, bad: 20 };
   const MOST_TOASTS = 4;
+  const acting = new Set(); // what is told something now: ids of rows, or "" for the page
   let opener; // what opened the menu
+  let openerPlace; // and where that is found, when it is drawn anew meanwhile
+  let asked; // who asked for a menu last
 
   function say(text, tone = "good", href = "") {
     const toast = document.createElement(href ? "a" : "p");
@@ -37,15 +40,22 @@
     if (target && new URL(target.getAttribute("hx-get"), location.href).searchParams.has("on-host")) {
       url.searchParams.set("on-host", "");
     }
-    const source = target ?? document.body;
-    if (source.dataset.acting) return;
-    source.dataset.acting = "yes";
-    htmx.ajax("POST", url.pathname + url.search, {
-      source,
+    const id = target?.id ?? "";
+    if (acting.has(id)) return;
+    acting.add(id);
+    send(asker(), "POST", url.pathname + url.search, {
       target: target ?? document.body,
       swap: target ? "outerHTML" : "none",
       values: valuesOf(form, button),
-    }).finally(() => { delete source.dataset.acting; });
+    }).finally(() => acting.delete(id));
+  }
+
+  /** Who sends: an element of its own, since a row may be drawn anew before the answer comes, and not hear it. */
+  const asker = () => Object.assign(document.body.appendChild(document.createElement("span")), { hidden: true });
+
+  function send(source, method, path, context) {
+    const answered = htmx.ajax(method, path, { source, ...context });
+    return answered.catch(() => {}).finally(() => source.remove()); // what failed is said by its event
   }
 
   function valuesOf(form, button) {
@@ -75,10 +85,14 @@
   });
   document.addEventListener("htmx:responseError", ({ detail }) => {
     if (detail.requestConfig.verb !== "get") say(words.failed.replace("{n}", detail.xhr.status), "bad");
+    else if (isAsked(detail)) say(words.not_shown, "bad");
   });
   document.addEventListener("htmx:sendError", ({ detail }) => {
     if (detail.requestConfig.verb !== "get") say(words.unreachable, "bad");
+    else if (isAsked(detail)) say(words.not_shown, "bad");
   });
+  /** Whether a person waits for it, and would wait on. */
+  const isAsked = ({ target }) => target === dialog || target === menu;
 
   function closeMenu() {
     if (menu.hidden) return;
@@ -94,11 +108,15 @@
     closeMenu();
     if (again) return;
     opener = link;
-    await htmx.ajax("GET", link.getAttribute("href"), { source: menu, target: menu, swap: "innerHTML" });
-    if (opener !== link) return;
+    openerPlace = placeOf(link);
+    // One that does not come must not leave another row's verbs under this one.
+    menu.replaceChildren();
+    const source = asked = asker();
+    await send(source, "GET", link.getAttribute("href"), { target: menu, swap: "innerHTML" });
+    if (asked !== source || !opener || !menu.childElementCount) return;
     menu.hidden = false;
-    link.setAttribute("aria-expanded", "true");
-    place(link);
+    opener.setAttribute("aria-expanded", "true");
+    place(opener);
     menu.querySelector("button, a")?.focus();
   }
 
@@ -119,7 +137,7 @@
         openMenu(link);
         return;
       }
-      htmx.ajax("GET", link.getAttribute("href"), { source: dialog, target: dialog, swap: "innerHTML" });
+      send(asker(), "GET", link.getAttribute("href"), { target: dialog, swap: "innerHTML" });
     }
     if (!menu.contains(event.target) || link) closeMenu();
   });
@@ -137,20 +155,39 @@
   addEventListener("scroll", closeMenu, { passive: true, capture: true });
   addEventListener("resize", closeMenu);
 
-  // A row that was drawn anew keeps the focus it had.
-  let focused;
+  // What is drawn anew keeps the focus that it had, and the menu what it belongs to.
+  let focused, before;
+  const keyOf = (element) => element.getAttribute("formaction") ?? element.getAttribute("href")
+    ?? element.getAttribute("name") ?? element.getAttribute("aria-label");
+  const placeOf = (element) => ({ element, part: element.parentElement?.closest("[id]")?.id, key: keyOf(element) });
+
+  /** The element itself, or what was drawn in its place. */
+  function foundAgain({ element, part, key }) {
+    if (element.isConnected) return element;
+    const box = document.getElementById(part ?? "");
+    const same = [...(box?.querySelectorAll("a, button, input, summary, [tabindex]") ?? [])];
+    return (key && same.find((one) => keyOf(one) === key)) ?? (box?.matches("tr") ? box.querySelector("a.name") : null);
+  }
+
+  function giveFocusBack(place) {
+    if (place && document.activeElement === document.body) foundAgain(place)?.focus({ preventScroll: true });
+  }
+
   document.addEventListener("htmx:beforeSwap", ({ detail }) => {
-    const row = detail.target.closest?.("tr[id], [data-live-region]");
-    const held = document.activeElement;
-    const own = held && held !== document.body && row?.contains(held) ? held : null;
-    focused = own && { row: rowOf(own)?.id, key: keyOf(own) };
+    focused = document.activeElement === document.body ? undefined : placeOf(document.activeElement);
+    if (detail.target === dialog && !dialog.open) before = focused;
+    if (detail.target === menu && detail.requestConfig.elt !== asked) detail.shouldSwap = false;
   });
   document.addEventListener("htmx:afterSwap", () => {
-    if (!focused?.row || document.activeElement !== document.body) return;
-    const row = document.getElementById(focused.row);
-    const same = [...(row?.querySelectorAll("a, button, input") ?? [])].find((one) => keyOf(one) === focused.key);
-    (same ?? row?.querySelector("a.name"))?.focus({ preventScroll: true });
+    giveFocusBack(focused);
     focused = undefined;
+    if (!opener || opener.isConnected) return;
+    opener = foundAgain(openerPlace);
+    if (opener) opener.setAttribute("aria-expanded", String(!menu.hidden));
+    else closeMenu();
   });
-  const keyOf = (element) => element.getAttribute("formaction") ?? element.getAttribute("href") ?? element.name;
+  dialog.addEventListener("close", () => {
+    if (dialog.contains(document.activeElement)) document.activeElement.blur();
+    giveFocusBack(before);
+  });
 })();

@@ -4,11 +4,85 @@ import json
 import re
 
 import pytest
-from playwright.sync_api import Route, WebSocketRoute
+from playwright.sync_api import Locator, Page, Route, WebSocketRoute, expect
 
 from .site import Site
+from .test_operations import table
 
 pytestmark = [pytest.mark.browser, pytest.mark.timeout(240)]
+
+
+def rows(page: Page) -> tuple[Locator, Locator]:
+    """Two rows of the table, by their ids."""
+    found = page.locator("#domains tbody tr")
+    first, second = (page.locator(f"#{found.nth(n).get_attribute('id')}") for n in range(2))
+    return first, second
+
+
+def verbs_of(row: Locator) -> re.Pattern[str]:
+    return re.compile(rf"{row.locator('a.name').get_attribute('href')}verbs/$")
+
+
+def draw_anew(page: Page, row: Locator) -> None:
+    with page.expect_response(re.compile("/row/$")):
+        row.evaluate("row => row.dispatchEvent(new CustomEvent('refresh'))")
+    page.wait_for_load_state("networkidle")
+
+
+def test_a_menu_that_cannot_be_had_does_not_show_another_row_s(crawled: Site) -> None:
+    with crawled.context() as context:  # Chromium calls an answer of 503 an error
+        page = context.new_page()
+        page.goto("/domains/")
+        first, second = rows(page)
+        first.locator("[data-menu]").click()
+        expect(page.locator("#menu")).to_be_visible()
+        page.keyboard.press("Escape")
+        page.route(verbs_of(second), lambda route: route.fulfill(status=503))
+        second.locator("[data-menu]").click()
+        page.wait_for_load_state("networkidle")
+        expect(page.locator("#menu")).not_to_be_visible()
+        expect(page.locator("#toasts")).to_contain_text("Nothing was done")
+
+
+def test_of_two_menus_the_one_asked_for_last_is_shown(crawled: Site) -> None:
+    with table(crawled) as page:
+        first, second = rows(page)
+        name = second.locator("a.name").inner_text()
+        held: list[Route] = []
+        page.route(verbs_of(first), lambda route: held.append(route))  # noqa: PLW0108 -- functions only
+        first.locator("[data-menu]").click()
+        second.locator("[data-menu]").click()
+        page.route(verbs_of(second), lambda route: held.append(route))  # noqa: PLW0108 -- functions only
+        page.wait_for_timeout(500)
+        with page.expect_response(verbs_of(first)):
+            held[0].continue_()
+        page.wait_for_timeout(500)
+        expect(page.locator("#menu .menu-title").filter(has_not_text=name)).to_have_count(0)
+        page.unroute(verbs_of(second))  # what was held goes on
+        expect(page.locator("#menu .menu-title")).to_have_text(name)
+
+
+def test_a_verb_is_told_from_a_menu_whose_row_was_drawn_anew(crawled: Site) -> None:
+    with table(crawled) as page:
+        row, _ = rows(page)
+        row.locator("[data-menu]").click()
+        expect(page.locator("#menu")).to_be_visible()
+        draw_anew(page, row)
+        with page.expect_request(lambda request: request.method == "POST", timeout=5000):
+            page.locator("#menu button").first.click()
+
+
+def test_an_answer_is_said_though_its_row_was_drawn_anew(crawled: Site) -> None:
+    with table(crawled) as page:
+        row, _ = rows(page)
+        held: list[Route] = []
+        page.route(re.compile("/verbs/[a-z]+/$"), lambda route: held.append(route))  # noqa: PLW0108
+        row.locator("td.verbs button").first.click()
+        with page.expect_response(re.compile("/domains/$")):
+            page.evaluate("htmx.trigger('#domains', 'refresh')")
+        page.wait_for_timeout(500)
+        held[0].continue_()
+        expect(page.locator("#toasts")).to_contain_text(row.locator("a.name").inner_text(), timeout=5000)
 
 
 def test_a_socket_that_is_closed_at_once_is_not_called_live(crawled: Site) -> None:
@@ -27,6 +101,55 @@ def test_a_socket_that_is_closed_at_once_is_not_called_live(crawled: Site) -> No
                 socket.close(code=1012)
         assert "live" not in page.evaluate("[...said]"), len(sockets)
         assert len(sockets) <= 6, len(sockets)
+
+
+def test_the_focus_stays_where_it_was_in_a_part_that_is_drawn_anew(crawled: Site) -> None:
+    with table(crawled) as page:
+        page.goto("/")
+        page.wait_for_load_state("networkidle")
+        link = page.locator("#overview .tile[href]").nth(1)
+        link.focus()
+        with page.expect_response("/"):
+            page.evaluate("htmx.trigger('#overview', 'refresh')")
+        page.wait_for_load_state("networkidle")
+        expect(link).to_be_focused()
+
+
+def test_the_focus_stays_on_a_verb_of_a_domain_s_page(crawled: Site) -> None:
+    with table(crawled) as page:
+        row, _ = rows(page)
+        row.locator("a.name").click()
+        expect(page.locator("#live-badge")).to_have_text("Live")
+        page.wait_for_load_state("networkidle")
+        verb = page.locator("#domain-verbs").locator("a, button").first
+        verb.focus()
+        page.evaluate("document.getElementById('domain-verbs').dataset.old = 'yes'")
+        page.evaluate("htmx.trigger('#domain', 'refresh')")
+        expect(page.locator("#domain-verbs[data-old]")).to_have_count(0)
+        expect(verb).to_be_focused()
+
+
+def test_a_dialog_gives_the_focus_back_to_a_row_that_was_drawn_anew(crawled: Site) -> None:
+    with table(crawled) as page:
+        row, _ = rows(page)
+        row.locator("[data-menu]").click()
+        page.locator("#menu a[data-asks]").first.click()
+        expect(page.locator("#dialog")).to_be_visible()
+        draw_anew(page, row)
+        page.keyboard.press("Escape")
+        expect(page.locator("#dialog")).not_to_be_visible()
+        expect(row.locator("[data-menu]")).to_be_focused()
+
+
+def test_a_dialog_that_cannot_be_had_is_said(crawled: Site) -> None:
+    with crawled.context() as context:
+        page = context.new_page()
+        page.goto("/domains/")
+        row, _ = rows(page)
+        row.locator("[data-menu]").click()
+        page.route(re.compile("/verbs/[a-z]+/$"), lambda route: route.fulfill(status=503))
+        page.locator("#menu a[data-asks]").first.click()
+        expect(page.locator("#toasts")).to_contain_text("Nothing was done")
 
 
 def test_a_list_whose_answer_never_comes_is_asked_for_again(crawled: Site) -> None:

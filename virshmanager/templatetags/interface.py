@@ -263,6 +263,7 @@ def strings() -> dict[str, object]:
             "The server did not do it (status {n}). Load the page again, and look before you repeat it."
         ),
         "unreachable": _("The server does not answer. Look before you repeat it: it may have been done."),
+        "not_shown": _("The server cannot show this now. Nothing was done."),
         "silent": _("silent"),
         "other": _("other host"),
         "foreign": _("foreign service on the port"),
