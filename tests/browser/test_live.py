@@ -170,6 +170,21 @@ def test_a_list_whose_answer_never_comes_is_asked_for_again(crawled: Site) -> No
         assert len(held) == 2, asked
 
 
+def test_the_verbs_of_a_host_s_page_follow_it(crawled: Site) -> None:
+    def changed(route: Route) -> None:
+        answer = route.fetch()
+        route.fulfill(response=answer, body=answer.text().replace("Retire", "Take back"))
+
+    with crawled.page() as page:
+        page.goto("/hosts/?status=online")
+        page.locator("#hosts tbody a.name").first.click()
+        expect(page.locator("#live-badge")).to_have_text("Live")
+        page.wait_for_load_state("networkidle")
+        page.route(page.url, changed)
+        page.evaluate("htmx.trigger('#host', 'refresh')")
+        expect(page.get_by_role("link", name="Take back")).to_be_visible()
+
+
 def test_charts_whose_answer_never_comes_are_asked_for_again(crawled: Site) -> None:
     with crawled.page() as page:
         page.clock.install()
