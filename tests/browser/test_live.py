@@ -201,6 +201,18 @@ def test_charts_whose_answer_never_comes_are_asked_for_again(crawled: Site) -> N
         assert len(held) > 1
 
 
+def test_a_filter_of_hosts_keeps_what_was_searched(crawled: Site) -> None:
+    with crawled.page() as page:
+        page.goto("/hosts/?ordering=-memory")
+        page.wait_for_load_state("networkidle")
+        with page.expect_response(re.compile("search=hv")):
+            page.get_by_label("Search hosts").fill("hv")
+        page.wait_for_url(re.compile("search=hv"))
+        assert "ordering=-memory" in page.url
+        page.locator(".chips").get_by_text("Online", exact=True).click()
+        expect(page.get_by_label("Search hosts")).to_have_value("hv")
+
+
 def test_a_page_whose_scripts_come_slowly_follows_all_the_same(crawled: Site) -> None:
     with crawled.page() as page:
         sockets: list[WebSocketRoute] = []
