@@ -226,11 +226,15 @@ class Console {
   async start(button) {
     button.disabled = true;
     const headers = { "X-CSRFToken": this.one(CSRF).value };
-    const answer = await fetch(this.root.dataset.start, { method: "POST", headers });
+    try {
+      const answer = await fetch(this.root.dataset.start, { method: "POST", headers });
+      this.patient = performance.now() + START_PATIENCE;
+      if (answer.ok) this.open();
+      else this.show("error", (await answer.json()).detail);
+    } catch {
+      this.show("error", this.words.unreachable); // no network, or somebody's page instead of an answer
+    }
     button.disabled = false;
-    this.patient = performance.now() + START_PATIENCE;
-    if (answer.ok) this.open();
-    else this.show("error", (await answer.json()).detail);
   }
 
   keys() {

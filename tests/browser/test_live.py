@@ -185,6 +185,32 @@ def test_the_verbs_of_a_host_s_page_follow_it(crawled: Site) -> None:
         expect(page.get_by_role("link", name="Take back")).to_be_visible()
 
 
+def test_start_in_a_console_can_be_pressed_again_after_a_failure(crawled: Site) -> None:
+    with crawled.context() as context:
+        page = context.new_page()
+        errors: list[str] = []
+        page.on("pageerror", lambda error: errors.append(str(error)))
+        page.goto("/domains/?state=shutoff")
+        number = str(page.locator("#domains tbody tr").first.get_attribute("id")).removeprefix("domain-")
+        word = {"type": "error", "problem": "wrong_state", "detail": "It does not run."}
+
+        def stopped(socket: WebSocketRoute) -> None:
+            def hello(_: object) -> None:
+                socket.send(json.dumps(word))
+                socket.close(code=4422)
+
+            socket.on_message(hello)
+
+        page.route_web_socket(re.compile("/ws/console/"), stopped)
+        page.route(re.compile("/start/$"), lambda route: route.abort())
+        page.goto(f"/domains/{number}/console/")
+        start = page.get_by_role("button", name="Start")
+        start.click()
+        page.wait_for_timeout(500)
+        assert errors == []
+        expect(start).to_be_enabled(timeout=4000)
+
+
 def test_charts_whose_answer_never_comes_are_asked_for_again(crawled: Site) -> None:
     with crawled.page() as page:
         page.clock.install()
