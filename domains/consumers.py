@@ -1,8 +1,9 @@
 """The console of a domain: a WebSocket to the browser, one to the daemon, and bytes between them.
 
 The browser first says `{"ticket": ..., "mode": "ask|view|take"}`; then binary messages are the console's raw
-bytes both ways, and text messages are the daemon's `ready` and `viewers`. What cannot be opened is told in a
-last one, `{"type": "error", "problem", "detail"}`. Each side is read only as fast as the other takes it.
+bytes both ways, and text messages are the daemon's `ready` and `viewers`, and `{"type": "beat"}` every 10 s.
+What cannot be opened is told in a last one, `{"type": "error", "problem", "detail"}`. Each side is read only
+as fast as the other takes it.
 """
 
 import asyncio
@@ -37,6 +38,7 @@ OWN_CODES: Final = range(4000, 5000)
 
 TICKET_SECONDS: Final = 5.0
 FAREWELL_SECONDS: Final = 1.0
+BEAT_SECONDS: Final = 10.0
 # Of a browser that acknowledges what it has drawn, so much may be under way.
 WINDOW: Final = 512 * 1024
 
@@ -148,7 +150,7 @@ async def _serve(scope: Any, browser: Browser) -> None:
         raise _refusal(error) from error
     async with stream:
         allowed = _while_allowed(services.Seat(login, domain.pk, types=mode != "view"))
-        await _first_end_of(_upwards(browser, stream), _downwards(browser, stream), allowed)
+        await _first_end_of(_upwards(browser, stream), _downwards(browser, stream), allowed, _beat(browser))
 
 
 async def _first_end_of(*ways: Coroutine[Any, Any, None]) -> None:
@@ -177,6 +179,13 @@ async def _downwards(browser: Browser, stream: Stream) -> None:
     """What the guest shows, and the words of the daemon; no more is read than the browser takes."""
     while True:
         await browser.tell(await _on_the_stream(stream.receive()))
+
+
+async def _beat(browser: Browser) -> None:
+    """Say that the server is there: a guest may be silent for long, and so may a connection that is lost."""
+    while True:
+        await asyncio.sleep(BEAT_SECONDS)
+        await browser.tell(json.dumps({"type": "beat"}))
 
 
 async def _on_the_stream(doing: Awaitable[Found]) -> Found:

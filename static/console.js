@@ -9,6 +9,7 @@ const PROBLEMS = {
   wrong_state: "stopped", no_serial_device: "no-serial", no_vnc_device: "no-vnc", console_busy: "busy-host",
 };
 const FINAL = 4422; // the host was asked, and asking again is no use
+const SILENCE = 30000; // ms: the server says something every 10 s
 const LONGEST_WAIT = 15000; // ms between two attempts
 const STOPPED_WAIT = 3000; // ms until a domain that does not run is looked at again
 const STARTING_WAIT = 1000; // ms until one that was just told to start is,
@@ -92,12 +93,23 @@ class Console {
       socket.send(JSON.stringify({ ticket, mode: this.mode, acknowledges: this.kind === "serial" }));
     socket.onmessage = ({ data }) => {
       if (this.turn !== turn) return;
+      this.stillThere();
       if (typeof data === "string") this.onWord(JSON.parse(data), Screen);
       else this.screen?.show(data);
     };
     socket.onclose = ({ code }) => {
       if (this.turn === turn) this.onClose(code);
     };
+    this.stillThere();
+  }
+
+  /** A browser does not notice by itself that its connection was lost without a word. */
+  stillThere() {
+    clearTimeout(this.silence);
+    this.silence = setTimeout(() => {
+      this.leave();
+      this.later();
+    }, SILENCE);
   }
 
   onWord(word, Screen) {
@@ -148,6 +160,7 @@ class Console {
   }
 
   onClose(code) {
+    clearTimeout(this.silence);
     const { refusal } = this;
     const state = ENDS[code] ?? PROBLEMS[refusal?.problem];
     this.refusal = null;
@@ -175,6 +188,7 @@ class Console {
   /** Close what is open, if anything; what was drawn last stays to be read. */
   leave() {
     clearTimeout(this.waiting);
+    clearTimeout(this.silence);
     this.turn = null;
     this.socket?.close();
     this.socket = null;

@@ -211,6 +211,27 @@ def test_start_in_a_console_can_be_pressed_again_after_a_failure(crawled: Site) 
         expect(start).to_be_enabled(timeout=4000)
 
 
+def test_a_console_that_hears_nothing_more_is_not_called_live(crawled: Site) -> None:
+    with crawled.page() as page:
+        page.clock.install()
+        sockets: list[WebSocketRoute] = []
+
+        def silent(socket: WebSocketRoute) -> None:
+            sockets.append(socket)
+            word = json.dumps({"type": "ready", "mode": "edit", "viewers": 1})
+            socket.on_message(lambda _: socket.send(word))
+
+        page.route_web_socket(re.compile("/ws/console/"), silent)
+        page.goto("/domains/?state=running")
+        number = str(page.locator("#domains tbody tr").first.get_attribute("id")).removeprefix("domain-")
+        page.goto(f"/domains/{number}/console/")
+        expect(page.locator("[data-console-status]")).to_have_text("Live")
+        page.clock.run_for(40_000)
+        page.clock.run_for(5_000)
+        page.wait_for_timeout(500)
+        assert len(sockets) > 1
+
+
 def test_charts_whose_answer_never_comes_are_asked_for_again(crawled: Site) -> None:
     with crawled.page() as page:
         page.clock.install()

@@ -325,6 +325,14 @@ class TestOpen:
         assert await end.hear() == viewers
         await end.leave()
 
+    async def test_a_silent_guest_is_told_from_a_lost_connection(
+        self, serve: ServeDomain, browser: Client, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(consumers, "BEAT_SECONDS", 0.05)
+        end = await opened(browser, await in_thread(serve)(silence))
+        assert [await end.hear() for _ in range(2)] == [{"type": "beat"}] * 2
+        await end.leave()
+
     @pytest.mark.parametrize("mode", ["ask", "view", "take"])
     @pytest.mark.parametrize("kind", ["serial", "vnc"])
     async def test_the_daemon_is_asked_for_this_domain_kind_and_mode(
