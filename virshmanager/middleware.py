@@ -63,4 +63,7 @@ class SecurityHeadersMiddleware:
         response.headers.setdefault("Content-Security-Policy", header(policy_of(request.path)))
         for name, value in EVERYWHERE.items():
             response.headers.setdefault(name, value)
+        if response.headers.get("Content-Type", "").startswith("text/html"):
+            # A browser that goes back would show what was so, with the clock of then, even after signing out.
+            response.headers.setdefault("Cache-Control", "no-store")
         return response

@@ -170,6 +170,17 @@ def test_a_list_whose_answer_never_comes_is_asked_for_again(crawled: Site) -> No
         assert len(held) == 2, asked
 
 
+def test_a_page_one_goes_back_to_knows_what_time_it_is(crawled: Site) -> None:
+    with crawled.page() as page:
+        page.goto("/hosts/")
+        page.wait_for_load_state("networkidle")
+        page.wait_for_timeout(3000)
+        page.goto("/operations/")
+        page.go_back()
+        late = "Date.now() / 1000 - Number(document.documentElement.dataset.now)"
+        assert page.evaluate(late) < 3
+
+
 def test_the_verbs_of_a_host_s_page_follow_it(crawled: Site) -> None:
     def changed(route: Route) -> None:
         answer = route.fetch()
