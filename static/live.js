@@ -221,8 +221,9 @@
 
   // What is drawn anew under a pressed button would lose the click: it is fetched again a moment later.
   let pressed = false;
-  document.addEventListener("pointerdown", () => { pressed = true; }, true);
-  for (const type of ["pointerup", "pointercancel", "dragend"]) {
+  document.addEventListener("pointerdown", ({ button }) => { pressed = button === 0; }, true);
+  // A menu that the browser opens keeps to itself that the button was released.
+  for (const type of ["pointerup", "pointercancel", "dragend", "contextmenu"]) {
     document.addEventListener(type, () => setTimeout(() => { pressed = false; }), true);
   }
   document.addEventListener("htmx:beforeSwap", ({ detail }) => {

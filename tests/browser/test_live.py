@@ -289,3 +289,18 @@ def test_a_page_whose_scripts_come_slowly_follows_all_the_same(crawled: Site) ->
         page.wait_for_timeout(2500)
         with page.expect_request(re.compile("/domains/$"), timeout=5000):
             sockets[-1].send(json.dumps({"type": "hello"}))
+
+
+def test_a_page_follows_after_a_context_menu_took_the_release_of_the_button(crawled: Site) -> None:
+    with crawled.page() as page:
+        sockets: list[WebSocketRoute] = []
+        page.route_web_socket(re.compile("/live/"), lambda socket: sockets.append(socket))  # noqa: PLW0108
+        page.goto("/domains/")
+        page.wait_for_load_state("networkidle")
+        row, _ = rows(page)
+        row.hover()
+        page.mouse.down(button="right")  # what goes on in the menu that opens the page does not hear
+        row.evaluate("row => { row.dataset.old = 'yes'; }")
+        number = int(str(row.get_attribute("id")).removeprefix("domain-"))
+        sockets[0].send(json.dumps({"type": "domain.changed", "id": number, "sequence": 1}))
+        expect(page.locator("#domains tr[data-old]")).to_have_count(0)
