@@ -19,12 +19,15 @@ LIBPQ: Final = {"dbname": "PGDATABASE"} | {
     )
 }
 PLAIN: Final = ("--no-owner", "--no-privileges")
-# A dump tells to drop what is in it. A newer version may have made tables that refer to those.
+# A dump tells to drop what is in it. A newer version may have made tables that refer to those. What another
+# user has in the schema stays.
 DROP_ALL: Final = """SET client_min_messages = warning;
 DO $$
 DECLARE found text;
 BEGIN
-    FOR found IN SELECT tablename FROM pg_tables WHERE schemaname = current_schema() LOOP
+    FOR found IN
+        SELECT tablename FROM pg_tables WHERE schemaname = current_schema() AND tableowner = current_user
+    LOOP
         EXECUTE format('DROP TABLE %I CASCADE', found);
     END LOOP;
 END $$;
