@@ -15,7 +15,7 @@ from virshmanagerd.driver.pool import Pool
 from virshmanagerd.errors import QueueFull
 
 LONG = 30.0
-SHORT = 0.05
+SHORT = 0.2  # a busy machine takes a while to give a thread
 
 
 @pytest.fixture

@@ -9,8 +9,10 @@ from .site import Site
 
 pytestmark = pytest.mark.browser
 
+Keys = tuple[int, int, int]
+
 # Ten minutes of a domain at half of its two CPUs, told as the watcher does. Its host is never dialled:
-# nothing else is measured of it.
+# nothing else is measured of it, and nothing of another domain.
 MEASURE = """
 import time, uuid
 from datetime import timedelta
@@ -22,6 +24,7 @@ a_minute_ago = timezone.now() - timedelta(minutes=1)
 told = {"address": "198.51.100.7", "trust": "owned", "last_seen": a_minute_ago, "listed_at": a_minute_ago}
 host = Host.objects.create(uuid=uuid.uuid4(), hostname="measured", **told)
 row = Domain.objects.create(host=host, uuid=uuid.uuid4(), name="measured", state="running", vcpus=2)
+idle = Domain.objects.create(host=host, uuid=uuid.uuid4(), name="idle", state="shutoff", vcpus=1)
 now = time.time()
 for seconds in range(-600, 1, 30):
     time.time = lambda: now + seconds
@@ -30,15 +33,15 @@ for seconds in range(-600, 1, 30):
     domain = {"uuid": str(row.uuid), "cpu_time_ns": counted * 10**9, "vcpus": 2, "memory": 2**30}
     of_host = {"cpu_time_ns": counted * 10**9, "cpus": 4, "load": [1, 2, 3]}
     record_stats(host, {"at": now + seconds, "domains": [domain | {"block": block}], "host": of_host})
-print(row.pk, row.host_id)
+print(row.pk, row.host_id, idle.pk)
 """
 
 
 @pytest.fixture(scope="module")
-def measured(crawled: Site) -> tuple[int, int]:
-    """The keys of a domain that was measured and of its host."""
+def measured(crawled: Site) -> Keys:
+    """The keys of a domain that was measured, of its host, and of a domain that was not."""
     told = crawled.manage("shell", "--no-imports", "-c", MEASURE).split()
-    return int(told[-2]), int(told[-1])
+    return int(told[-3]), int(told[-2]), int(told[-1])
 
 
 def look_at_charts(page: Page) -> None:
@@ -46,15 +49,14 @@ def look_at_charts(page: Page) -> None:
     page.locator("[data-charts]").scroll_into_view_if_needed()
 
 
-def test_a_domain_that_was_not_measured_says_so(crawled: Site) -> None:
+def test_a_domain_that_was_not_measured_says_so(crawled: Site, measured: Keys) -> None:
     with crawled.page() as page:
-        page.goto("/domains/?state=shutoff")
-        page.locator("#domains a.name").first.click()
+        page.goto(f"/domains/{measured[2]}/")
         look_at_charts(page)
         expect(page.get_by_text("Nothing was measured in this time.")).to_be_visible()
 
 
-def test_charts_of_a_domain(crawled: Site, measured: tuple[int, int]) -> None:
+def test_charts_of_a_domain(crawled: Site, measured: Keys) -> None:
     with crawled.page() as page:
         page.goto(f"/domains/{measured[0]}/")
         look_at_charts(page)
@@ -71,7 +73,7 @@ def test_charts_of_a_domain(crawled: Site, measured: tuple[int, int]) -> None:
         expect(page.get_by_role("button", name="24 hours")).to_have_attribute("aria-pressed", "true")
 
 
-def test_charts_of_a_host(crawled: Site, measured: tuple[int, int]) -> None:
+def test_charts_of_a_host(crawled: Site, measured: Keys) -> None:
     with crawled.page() as page:
         page.goto(f"/hosts/{measured[1]}/")
         look_at_charts(page)
@@ -81,7 +83,7 @@ def test_charts_of_a_host(crawled: Site, measured: tuple[int, int]) -> None:
         )
 
 
-def test_the_table_of_domains_has_a_sparkline(crawled: Site, measured: tuple[int, int]) -> None:
+def test_the_table_of_domains_has_a_sparkline(crawled: Site, measured: Keys) -> None:
     with crawled.page() as page:
         page.goto("/domains/?state=running")
         row = page.locator(f"#domain-{measured[0]}")
