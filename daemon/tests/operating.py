@@ -10,12 +10,14 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+import pytest
 from authority import Authority
 from doors import Answer, Host, Session, World, until
 from hypervisors import answers, fleet, uuid_of
 
 from virshmanagerd import clock
 from virshmanagerd.driver import Driver
+from virshmanagerd.errors import DriverError
 from virshmanagerd.operations import Document, Operations
 
 OPEN = {"received", "started"}
@@ -132,3 +134,15 @@ def owner(world: World, authority: Authority, folder: Path, *domains: Any) -> It
     finally:
         host.daemon.operations.stop()
         host.daemon.driver.stop()
+
+
+def fail_looks(monkeypatch: pytest.MonkeyPatch, error: DriverError) -> None:
+    """Let the first three looks at domains fail."""
+    failing, real = [error] * 3, Driver.facts
+
+    def look(driver: Driver, uuid: str, **more: bool) -> object:
+        if failing:
+            raise failing.pop()
+        return real(driver, uuid, **more)
+
+    monkeypatch.setattr(Driver, "facts", look)

@@ -13,7 +13,7 @@ import libvirt
 import pytest
 from doors import until
 from hypervisors import PAUSED, RUNNING, domain_xml, eventually, fleet, running, uuid_of
-from operating import Local
+from operating import Local, fail_looks
 
 from virshmanagerd import clock, faults
 from virshmanagerd.driver import Driver, Limits, Line, facts, single
@@ -310,15 +310,7 @@ def test_a_look_that_libvirt_fails_is_no_verdict(
     interrupt: Interrupt, monkeypatch: pytest.MonkeyPatch, verb: str, name: str, verdict: str
 ) -> None:
     number, after = interrupt(verb, name, at="called")
-    looks, real = list[str](), Driver.facts
-
-    def look(driver: Driver, uuid: str, **more: bool) -> object:
-        looks.append(uuid)
-        if len(looks) < 4:
-            raise DriverError("too many open files")
-        return real(driver, uuid, **more)
-
-    monkeypatch.setattr(Driver, "facts", look)
+    fail_looks(monkeypatch, DriverError("too many open files"))
     assert after.verdict(number)[0] == verdict
 
 

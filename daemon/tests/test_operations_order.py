@@ -15,7 +15,7 @@ import libvirt
 import pytest
 from doors import until
 from hypervisors import PAUSED, RUNNING, SHORT, domain_xml, fleet, running, uuid_of
-from operating import Local
+from operating import Local, fail_looks
 
 from virshmanagerd.driver import Driver, Line
 from virshmanagerd.errors import HypervisorBusy, LibvirtDown
@@ -330,15 +330,7 @@ def test_a_save_that_was_faster_than_its_cancelling(host: Local, gate: Callable[
 
 
 def test_libvirt_that_is_away_is_waited_for(host: Local, monkeypatch: pytest.MonkeyPatch) -> None:
-    real, calls = Driver.facts, []
-
-    def facts(driver: Driver, uuid: str, **more: bool) -> object:
-        calls.append(uuid)
-        if len(calls) < 4:
-            raise LibvirtDown("away")
-        return real(driver, uuid, **more)
-
-    monkeypatch.setattr(Driver, "facts", facts)
+    fail_looks(monkeypatch, LibvirtDown("away"))
     assert host.verdict(host.put("start", "d0")) == ("done", "")
 
 
